@@ -1,0 +1,60 @@
+"""Runs migrations in one transaction, in the configured schema, functions included.
+
+The functions in ``receiver/sql`` are not versioned one by one: whatever the direction, they are dropped
+before the tables change and written anew when the tables stand at head (docs/decisions/0003).
+"""
+
+import asyncio
+
+import sqlalchemy as sa
+from alembic import context
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlmodel import SQLModel
+
+import models  # noqa: F401 - fills SQLModel.metadata
+from models.base import SCHEMA
+from receiver import sql
+from receiver.config import load
+from receiver.db import async_url
+
+
+def run(connection: Connection, schema: str) -> None:
+    connection = connection.execution_options(schema_translate_map={SCHEMA: schema})
+    # Two processes that start together must not migrate together; the lock goes with the transaction.
+    connection.execute(
+        sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"{schema}.migrate"}
+    )
+    connection.execute(sa.text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
+    for statement in sql.drop_statements(schema):
+        connection.execute(sa.text(statement))
+    context.configure(
+        connection=connection,
+        target_metadata=SQLModel.metadata,
+        version_table_schema=schema,
+        include_schemas=True,
+        include_name=lambda name, kind, _: kind != "schema" or name == schema,
+        include_object=lambda thing, name, kind, reflected, _: (
+            not (kind == "table" and reflected and "_p_" in (name or ""))
+        ),
+    )
+    context.run_migrations()
+    reached = context.get_context().get_current_heads()
+    if reached and reached == tuple(context.script.get_heads()):
+        for statement in sql.create_statements(schema):
+            connection.exec_driver_sql(statement)
+
+
+async def run_from_command_line() -> None:
+    settings = load()
+    engine = create_async_engine(async_url(settings.database_url))
+    async with engine.begin() as connection:
+        await connection.run_sync(run, settings.db_schema)
+    await engine.dispose()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    run(given, context.config.attributes["schema"])
+else:
+    asyncio.run(run_from_command_line())

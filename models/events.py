@@ -1,0 +1,187 @@
+"""What a provider may tell us, and what we ask of it: the words between a carrier's file and the rest.
+
+Everything here is a value. A provider turns a ``Request`` into reports and inbound messages, a
+``Submission`` into a ``Call``, and an ``Answer`` into an ``Outcome``; it touches no socket, clock or table.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from models.errors import ErrorClass
+from models.status import Status
+
+
+class Unreadable(Exception):
+    """A body that the provider cannot make sense of; its message says why. The payload is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A carrier's request as it came. Header names are lower case; *query* and *body* are raw bytes."""
+
+    method: str
+    query: bytes
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One delivery report: news of a message that somebody sent.
+
+    *client_reference* is what the carrier echoes of our call, *status* is None for a word that nobody
+    knows, *sender* and *recipient* are normalised numbers, None where the carrier names none, and
+    *identity* holds what makes two reports the same report.
+    """
+
+    provider_message_id: str | None
+    provider_status: str | None
+    status: Status | None
+    identity: tuple[str | None, ...]
+    client_reference: str | None = None
+    provider_code: str | None = None
+    provider_message: str | None = None
+    error: ErrorClass | None = None
+    sender: str | None = None
+    recipient: str | None = None
+    batch_recipient: str = ""
+    kind: str = "sms"
+    delivered_as: str | None = None
+    occurred_at: datetime | None = None
+    part: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPart:
+    """A file of an inbound message: where it lies with the carrier, and what the carrier says it is."""
+
+    url: str
+    content_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """One message from a person to one of our numbers. *identity* is what makes two of them the same."""
+
+    provider_message_id: str | None
+    identity: tuple[str | None, ...]
+    sender: str | None = None
+    recipient: str | None = None
+    participants: tuple[str, ...] = ()
+    text: str | None = None
+    subject: str | None = None
+    media: tuple[MediaPart, ...] = ()
+    kind: str = "sms"
+    provider_status: str | None = None
+    occurred_at: datetime | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class TemplateState(StrEnum):
+    """Where a stored message stands with the carrier. The later word wins, whatever the order of arrival:
+    a template of which one part could not be encoded stays failed."""
+
+    PENDING = "pending"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateReport:
+    """News of a message stored with the carrier; it belongs to no message of ours."""
+
+    provider_template_id: str | None
+    state: TemplateState
+    provider_status: str
+    client_reference: str | None = None
+    error: ErrorClass | None = None
+    provider_message: str | None = None
+
+
+Event = Report | Inbound | TemplateReport
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMedia:
+    """A file to send, by the address where the carrier fetches it. *content_type* is our word for it."""
+
+    url: str
+    content_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One call that we ask a provider to make. *id* travels as the carrier's client reference.
+
+    *action* is ``send`` or ``save_template``; a send with *provider_template_id* sends a stored message.
+    """
+
+    id: UUID
+    action: str
+    sender: str | None
+    recipient: str | None
+    text: str | None = None
+    subject: str | None = None
+    media: Sequence[OutgoingMedia] = ()
+    fallback_text: str | None = None
+    expires_at: datetime | None = None
+    provider_template_id: str | None = None
+    template_name: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = "mms"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An HTTP request to a carrier. *headers* may hold credentials: never log one."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A carrier's HTTP answer, whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Fate(StrEnum):
+    """What became of a call."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    THROTTLED = "throttled"  # again later
+    NOT_SENT = "not_sent"  # no connection: again later
+    UNDECIDED = "undecided"  # the request left and no usable answer came: never resent by itself
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an answer means. *status* is the rung the message reaches, *retry_after* is in seconds."""
+
+    fate: Fate
+    provider_message_ids: tuple[str, ...] = ()
+    provider_template_id: str | None = None
+    status: Status | None = None
+    provider_code: str | None = None
+    provider_message: str | None = None
+    error: ErrorClass | None = None
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A limit of the carrier that a send breaks: *pointer* is the JSON pointer of the field."""
+
+    pointer: str
+    detail: str
+    code: str = "invalid_field"

@@ -1,0 +1,40 @@
+"""A carrier's request as it came, kept byte for byte, beside what we understood of it."""
+
+from typing import Any
+
+from sqlalchemy import Index, text
+from sqlmodel import Field, SQLModel
+
+from models.base import UUID, datetime, json, table_args, timestamp, uuid_array
+
+
+class Payload(SQLModel, table=True):
+    """``state`` is ``applied``, ``duplicate``, ``quarantined`` or ``unverified``; *reason* says why.
+
+    One row per request, identical bodies included. Credentials are taken out of ``headers`` and ``query``
+    before they get here.
+    """
+
+    __tablename__ = "payload"
+    __table_args__ = table_args(
+        Index(
+            "payload_attention",
+            "state",
+            "id",
+            postgresql_where=text("state IN ('quarantined', 'unverified')"),
+        ),
+        Index("payload_channel", "channel", "id"),
+        postgresql_partition_by="RANGE (id)",
+    )
+
+    id: UUID = Field(primary_key=True)
+    channel: str
+    state: str
+    reason: str | None
+    method: str
+    query: str
+    headers: dict[str, Any] = json()
+    body: bytes
+    peer: str | None
+    received_at: datetime = timestamp()
+    message_ids: list[UUID] = uuid_array()

@@ -1,0 +1,70 @@
+"""Calls to carriers: what waits to be sent, what was sent under which reference, and how fast we may."""
+
+from sqlalchemy import Index, text
+from sqlmodel import Field, SQLModel
+
+from models.base import UUID, datetime, table_args, timestamp, uuid_array
+
+
+class Submission(SQLModel, table=True):
+    """One call to a carrier, for one message (``recipient`` empty) or one row per recipient of a batch.
+
+    Its id travels as our reference on the wire and is committed before the request leaves, so a report
+    that carries it finds its message whatever became of the call's answer.
+    """
+
+    __tablename__ = "submission"
+    __table_args__ = table_args(postgresql_partition_by="RANGE (id)")
+
+    id: UUID = Field(primary_key=True)
+    recipient: str = Field(primary_key=True)
+    message_id: UUID
+    channel: str
+    contact: str | None
+    attempt: int
+
+
+class Outbox(SQLModel, table=True):
+    """What still has to go to a carrier: ``queued`` -> ``claimed`` (a lease) -> ``calling`` (it left).
+
+    An expired claim is queued again; an expired call is uncertain. ``kind`` is ``message`` or
+    ``template``; ``id`` is the message's or the template's.
+    """
+
+    __tablename__ = "outbox"
+    __table_args__ = table_args(
+        Index("outbox_queued", "channel", "next_at", postgresql_where=text("state = 'queued'")),
+        Index("outbox_leased", "lease_until", postgresql_where=text("state <> 'queued'")),
+    )
+
+    id: UUID = Field(primary_key=True)
+    kind: str
+    channel: str
+    state: str
+    next_at: datetime = timestamp()
+    lease_until: datetime | None = timestamp(nullable=True)
+    attempts: int
+    submission_id: UUID | None
+
+
+class Rate(SQLModel, table=True):
+    """When the next call on a channel is due (GCRA, on database time), shared by all senders."""
+
+    __tablename__ = "rate"
+    __table_args__ = table_args()
+
+    channel: str = Field(primary_key=True)
+    due: datetime = timestamp()
+
+
+class Idempotency(SQLModel, table=True):
+    """The answer to an ``Idempotency-Key``: which messages it made, and from which body."""
+
+    __tablename__ = "idempotency"
+    __table_args__ = table_args()
+
+    scope: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    request_hash: bytes
+    message_ids: list[UUID] = uuid_array()
+    created_at: datetime = timestamp()

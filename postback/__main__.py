@@ -1,0 +1,5 @@
+"""``python -m postback``."""
+
+from postback.cli import main
+
+main()

@@ -1,0 +1,109 @@
+"""``postback up``: database, receiver, sender, forwarder and practice carrier under one supervisor."""
+
+import asyncio
+import json
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from postback import demo, practice
+from postback.embedded import EmbeddedPostgres
+from postback.start import with_database
+from postback.supervisor import Process, Supervisor
+from receiver import app, db, migrate
+from receiver.config import Settings
+from receiver.serve import bind
+
+PRACTICE_PORT = 8090
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `up` was asked for. *demonstrate* sends a first message and prints what became of it."""
+
+    host: str
+    port: int
+    workers: int
+    simulator: bool
+    demonstrate: bool
+
+    @property
+    def address(self) -> str:
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
+        return f"http://{host}:{self.port}"
+
+
+def up(settings: Settings, plan: Plan) -> None:
+    """Until SIGINT or SIGTERM. Raises the errors of all that it starts, one sentence each."""
+    app.providers_of(settings)
+    bind(plan.host, plan.port).close()  # a port that is taken should say so before anything starts
+    with ExitStack() as stack:
+        server = None
+        if settings.embedded:
+            server = stack.enter_context(EmbeddedPostgres(settings.data_dir))
+            settings = with_database(settings, server.url)
+        carrier = f"http://127.0.0.1:{_practice_port()}" if plan.simulator else ""
+        environment: dict[str, str] = {}
+        if carrier and not settings.channels:
+            made = practice.channel(settings.data_dir, carrier)
+            environment["POSTBACK_CHANNELS"] = json.dumps({practice.CHANNEL: made})
+        asyncio.run(_run(settings, plan, carrier, environment, server))
+
+
+async def _run(
+    settings: Settings, plan: Plan, carrier: str, environment: dict[str, str], server: EmbeddedPostgres | None
+) -> None:
+    await (await db.connect(settings.database_url)).close()
+    await migrate.upgrade(settings.database_url, settings.db_schema)
+    alongside: list[Callable[[], Awaitable[None]]] = [server.keep_running] if server else []
+    supervisor = Supervisor(_processes(plan, carrier, environment), alongside=alongside)
+
+    async def on_ready() -> None:
+        print(f"ready {plan.address}", flush=True)
+        if plan.demonstrate:
+            await demo.run(settings, plan.address, carrier)
+
+    await supervisor.run(on_ready)
+
+
+def _processes(plan: Plan, carrier: str, environment: dict[str, str]) -> list[Process]:
+    def process(name: str, *arguments: str, ready: str | None = None) -> Process:
+        return Process(name, (sys.executable, "-m", "postback", *arguments), environment, ready)
+
+    processes = []
+    if carrier:
+        port = carrier.rpartition(":")[2]
+        processes.append(
+            process("carrier", "simulate", "--port", port, "--callbacks", plan.address, ready="ready ")
+        )
+    processes.append(
+        process(
+            "web",
+            "serve",
+            "--host",
+            plan.host,
+            "--port",
+            str(plan.port),
+            "--workers",
+            str(plan.workers),
+            ready="ready ",
+        )
+    )
+    processes.append(process("sender", "send"))
+    processes.append(process("forwarder", "forward"))
+    return processes
+
+
+def _practice_port() -> int:
+    """The usual one, or a free one where that is taken."""
+    for port in (PRACTICE_PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise OSError("no free port on 127.0.0.1")

@@ -1,0 +1,53 @@
+"""The routes of /v1 and what describes them. `receiver.app` mounts `routes` and sets ``state.context``."""
+
+from functools import cache
+from typing import Any
+
+import orjson
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from receiver.api import health, messages, payloads, templates
+from receiver.api.context import Context
+from receiver.api.openapi import document
+from receiver.api.operation import Page, routes_of
+from receiver.api.reference import html
+from receiver.api.request_id import RequestId
+from receiver.problems import exception_handlers
+
+__all__ = ["Context", "description", "exception_handlers", "middleware", "routes"]
+
+
+async def openapi_json(request: Request) -> Response:
+    return Response(orjson.dumps(description()), media_type="application/json")
+
+
+async def docs(request: Request) -> Response:
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return HTMLResponse(html(description()), headers={"Content-Security-Policy": policy})
+
+
+OPERATIONS = (*messages.OPERATIONS, *templates.OPERATIONS, *payloads.OPERATIONS)
+PAGES = (
+    *health.PAGES,
+    Page("/openapi.json", openapi_json, "This document", "application/json"),
+    Page("/docs", docs, "The same for people", "text/html"),
+)
+
+
+def routes() -> list[Route]:
+    pages = [Route(page.path, page.endpoint, methods=["GET"], name=page.path) for page in PAGES]
+    return [*pages, *routes_of(OPERATIONS)]
+
+
+def middleware() -> list[Middleware]:
+    """Pure ASGI; good for the whole app."""
+    return [Middleware(RequestId)]
+
+
+@cache
+def description() -> dict[str, Any]:
+    """The OpenAPI document."""
+    return document(OPERATIONS, PAGES)

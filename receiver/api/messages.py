@@ -1,0 +1,111 @@
+"""/v1/messages: send, list, read one with its timeline, look many up."""
+
+from starlette.responses import Response
+
+from receiver import lookup, shapes, timeline
+from receiver.api.operation import Ask, Nothing, Operation, json
+from receiver.api.reading import idempotency_key, path_id
+from receiver.auth import Scope
+from receiver.filters import EventPage, MessageFilters, Query, Timeline
+from receiver.problems import not_found
+from receiver.requests import LookupRequest, SendRequest
+
+
+async def send(ask: Ask[Query, SendRequest]) -> Response:
+    sent = await ask.context.submit.send(
+        ask.body,
+        scope=ask.principal.name,
+        idempotency_key=idempotency_key(ask.request),
+        request_hash=ask.body_hash,
+        channels=ask.channels,
+    )
+    data = await timeline.messages_of(ask.context.engine, sent.message_ids)
+    headers = {"Idempotency-Replayed": "true"} if sent.replayed else None
+    return json(shapes.SentMessages(data=data), 202, headers)
+
+
+async def list_messages(ask: Ask[MessageFilters, Nothing]) -> Response:
+    region = ask.context.settings.default_region
+    return json(await timeline.messages(ask.context.engine, ask.query, region=region, channels=ask.channels))
+
+
+async def get_message(ask: Ask[Timeline, Nothing]) -> Response:
+    message = await timeline.message(
+        ask.context.engine,
+        path_id(ask.request),
+        channels=ask.channels,
+        superseded=ask.query.superseded,
+    )
+    if message is None:
+        raise not_found()
+    return json(message)
+
+
+async def list_events(ask: Ask[EventPage, Nothing]) -> Response:
+    events = await timeline.events(ask.context.engine, path_id(ask.request), ask.query, channels=ask.channels)
+    if events is None:
+        raise not_found()
+    return json(events)
+
+
+async def look_up(ask: Ask[Query, LookupRequest]) -> Response:
+    return json(await lookup.lookup(ask.context.engine, ask.body, channels=ask.channels))
+
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/v1/messages",
+        send,
+        "Send a message to one or many recipients",
+        Scope.SEND,
+        Query,
+        SendRequest,
+        shapes.SentMessages,
+        status=202,
+        headers={
+            "Idempotency-Key": "The same key with the same body answers with the first request's messages "
+            "for 7 days, and with `Idempotency-Replayed: true`."
+        },
+    ),
+    Operation(
+        "GET",
+        "/v1/messages",
+        list_messages,
+        "List messages, newest first",
+        Scope.READ,
+        MessageFilters,
+        Nothing,
+        shapes.MessageList,
+    ),
+    Operation(
+        "GET",
+        "/v1/messages/{id}",
+        get_message,
+        "Read a message with its timeline",
+        Scope.READ,
+        Timeline,
+        Nothing,
+        shapes.MessageWithTimeline,
+    ),
+    Operation(
+        "GET",
+        "/v1/messages/{id}/events",
+        list_events,
+        "List a message's events in order of arrival",
+        Scope.READ,
+        EventPage,
+        Nothing,
+        shapes.EventList,
+    ),
+    Operation(
+        "POST",
+        "/v1/messages/lookup",
+        look_up,
+        "Look up to 100 messages up by their names",
+        Scope.READ,
+        Query,
+        LookupRequest,
+        shapes.LookupAnswer,
+    ),
+)

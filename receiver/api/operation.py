@@ -1,0 +1,116 @@
+"""One operation of the API: what it takes, what it answers, who may ask; and its way through HTTP.
+
+The same declaration makes the route and the OpenAPI document.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from receiver.api import reading
+from receiver.api.context import Context
+from receiver.auth import Principal, Scope
+from receiver.filters import Query
+from receiver.problems import Problem
+from receiver.snapshot import Channels
+
+Q = TypeVar("Q", bound=Query)
+B = TypeVar("B", bound=BaseModel)
+
+
+class Nothing(BaseModel):
+    """No body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask(Generic[Q, B]):
+    """A request of somebody who may make it, parsed. *body_hash* is the same for the same JSON."""
+
+    request: Request
+    context: Context
+    principal: Principal
+    query: Q
+    body: B
+    body_hash: bytes
+
+    @property
+    def channels(self) -> Channels:
+        return self.principal.channels
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[Q, B]):
+    """*answer* is the model of the body of a success, which has the status *status*; *headers* are request
+    headers with what they are for."""
+
+    method: str
+    path: str
+    endpoint: Callable[[Ask[Q, B]], Awaitable[Response]]
+    summary: str
+    scope: Scope
+    query: type[Q]
+    body: type[B]
+    answer: type[BaseModel]
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    async def __call__(self, request: Request) -> Response:
+        context: Context = request.app.state.context
+        principal = await context.auth.authenticate(request.headers.get("authorization"))
+        allowance = context.auth.spend(principal)
+        try:
+            principal.require(self.scope)
+            response = await self.endpoint(await self._ask(request, context, principal))
+        except Problem as problem:
+            response = problem.response()
+        response.headers.update(allowance.headers)
+        return response
+
+    async def _ask(self, request: Request, context: Context, principal: Principal) -> Ask[Q, B]:
+        query = reading.query(request, self.query)
+        if self.body is Nothing:
+            return Ask(request, context, principal, query, self.body(), b"")
+        body, body_hash = await reading.body(request, self.body)
+        return Ask(request, context, principal, query, body, body_hash)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What anybody may fetch without a key. *content* says what answers look like, by status."""
+
+    path: str
+    endpoint: Callable[[Request], Awaitable[Response]]
+    summary: str
+    media_type: str
+    answer: type[BaseModel] | None = None
+    may_be_unavailable: bool = False
+
+
+def json(body: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(body.model_dump_json(), status, headers, "application/json")
+
+
+def routes_of(operations: Sequence[Operation[Any, Any]]) -> list[Route]:
+    """One route per path, so that a wrong method is told all the right ones. What is no id names nothing."""
+    by_path: dict[str, dict[str, Operation[Any, Any]]] = {}
+    for operation in operations:
+        by_path.setdefault(operation.path, {})[operation.method] = operation
+    return [
+        Route(path.replace("{id}", "{id:uuid}"), _by_method(methods), methods=list(methods), name=path)
+        for path, methods in by_path.items()
+    ]
+
+
+def _by_method(
+    methods: Mapping[str, Operation[Any, Any]],
+) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        return await methods[method](request)
+
+    return endpoint

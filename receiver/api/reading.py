@@ -1,0 +1,144 @@
+"""Requests into values: query parameters, JSON bodies and headers, or a ``Problem`` that names the field."""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.requests import ClientDisconnect, Request
+
+from receiver.problems import Code, FieldError, Problem, invalid
+
+Model = TypeVar("Model", bound=BaseModel)
+
+MAX_BODY = 1 << 20
+#: seconds for a whole body
+BODY_DEADLINE = 10.0
+#: levels of arrays and objects in a body; what is stored deeper could not be written out again
+MAX_DEPTH = 32
+MAX_ERRORS = 20
+
+_KEY = re.compile(r'[\x20-\x7e]{1,255}')  # fmt: skip
+_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
+_CODES = {"extra_forbidden": Code.UNKNOWN_FIELD, "invalid_cursor": Code.INVALID_CURSOR}
+
+
+def query(request: Request, model: type[Model]) -> Model:
+    """The query parameters as *model*, each given once. Raises ``Problem`` (422)."""
+    given: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name in given:
+            raise invalid(_pointer([name]), "is given twice")
+        given[name] = value
+    return _validated(model, given)
+
+
+async def body(request: Request, model: type[Model]) -> tuple[Model, bytes]:
+    """The JSON body as *model*, and a hash that is the same for the same JSON in any layout.
+
+    Raises ``Problem``: 408, 413, 415, 422.
+    """
+    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise Problem(
+            Code.INVALID_FIELD, "The body must be JSON; send Content-Type: application/json.", status=415
+        )
+    raw = await _read(request)
+    try:
+        content = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise invalid("", f"is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise invalid("", "must be a JSON object")
+    parsed = _validated(model, content)
+    return parsed, hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def path_id(request: Request) -> UUID:
+    """The ``{id}`` of the path; the router has let through nothing else."""
+    named: UUID = request.path_params["id"]
+    return named
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The ``Idempotency-Key``, bare or as the quoted string of
+    draft-ietf-httpapi-idempotency-key-header. Raises ``Problem`` (422)."""
+    given = request.headers.get("idempotency-key")
+    if given is None:
+        return None
+    quoted = _QUOTED.fullmatch(given)
+    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else given
+    if not _KEY.fullmatch(key):
+        raise Problem(Code.INVALID_FIELD, "Idempotency-Key must be 1 to 255 printable ASCII characters.")
+    return key
+
+
+async def _read(request: Request) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_DEADLINE):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > MAX_BODY:
+                    detail = f"The body is larger than {MAX_BODY} bytes."
+                    raise Problem(Code.CONTENT_TOO_LARGE, detail, status=413)
+                chunks.append(chunk)
+    except TimeoutError:
+        detail = f"The body took longer than {BODY_DEADLINE:.0f} s."
+        raise Problem(Code.UNAVAILABLE, detail, status=408, headers={"Connection": "close"}) from None
+    except ClientDisconnect:
+        raise Problem(Code.UNAVAILABLE, "The body ended early.", status=408) from None
+    return b"".join(chunks)
+
+
+def _validated(model: type[Model], given: Mapping[str, Any]) -> Model:
+    flaw = next(_flaws(given), None)
+    if flaw is not None:
+        raise invalid(_pointer(flaw[0]), flaw[1])
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise _problem(error) from None
+
+
+def _flaws(given: Any) -> Iterator[tuple[list[str | int], str]]:
+    """What no field may hold: NUL, which Postgres has no way to store, and endless nesting."""
+    waiting: list[tuple[list[str | int], Any]] = [([], given)]
+    while waiting:
+        where, value = waiting.pop()
+        if isinstance(value, str):
+            if "\0" in value:
+                yield where, "holds a NUL character"
+        elif isinstance(value, dict | list):
+            if len(where) >= MAX_DEPTH:
+                yield where, f"is nested deeper than {MAX_DEPTH} levels"
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, item in items:
+                if isinstance(key, str) and "\0" in key:
+                    yield where, "has a name that holds a NUL character"
+                waiting.append(([*where, key], item))
+
+
+def _problem(error: ValidationError) -> Problem:
+    found = error.errors(include_url=False, include_context=True)
+    errors = [FieldError(pointer=_pointer(one["loc"]), detail=_detail(one)) for one in found[:MAX_ERRORS]]
+    code = _CODES.get(found[0]["type"], Code.INVALID_FIELD)
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return Problem(code, f"{errors[0].pointer}: {errors[0].detail}{more}", errors=errors)
+
+
+def _detail(error: ErrorDetails) -> str:
+    if error["type"] == "extra_forbidden":
+        return "there is no such field"
+    return error["msg"].removeprefix("Value error, ")
+
+
+def _pointer(steps: Any) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)

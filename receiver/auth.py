@@ -1,0 +1,184 @@
+"""API keys: who may ask, for what, of which channels, and how often.
+
+A key is ``pb_<id>.<secret>``, shown once; kept is a keyed hash of it. A key holds exactly its scopes:
+``read`` reads, ``send`` sends and replies, ``admin`` everything else.
+"""
+
+import math
+import re
+import secrets as random
+import time
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import col, insert, select, update
+from uuid_utils.compat import uuid7
+
+from models import ApiKey
+from receiver.problems import Code, Problem
+from receiver.secrets import Secrets
+from receiver.snapshot import snapshot
+
+#: seconds that a process goes on believing what it read of a key: a revoked key works that much longer
+TRUST = 3.0
+REMEMBERED_KEYS = 10_000
+
+_PURPOSE = "api-key"
+_KEY = re.compile(r"(?a)pb_([0-9a-f]{32})\.([A-Za-z0-9_-]{1,128})")
+
+
+class Scope(StrEnum):
+    READ = "read"
+    SEND = "send"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks. *channels* are the only ones that it may see, None all of them."""
+
+    id: UUID
+    name: str
+    scopes: frozenset[str]
+    channels: frozenset[str] | None
+
+    def require(self, scope: Scope) -> None:
+        """Raises ``Problem`` (403)."""
+        if scope not in self.scopes:
+            raise Problem(Code.FORBIDDEN, f'This needs an API key with the scope "{scope}".')
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left of a key's rate after a request."""
+
+    rate: int
+    remaining: int
+    wait: float
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """draft-ietf-httpapi-ratelimit-headers: the policy, what is left, seconds until there is more."""
+        return {
+            "RateLimit-Policy": f'"default";q={self.rate};w=1',
+            "RateLimit": f'"default";r={self.remaining};t={max(1, math.ceil(self.wait))}',
+        }
+
+
+class Auth:
+    """Knows keys. One per process; its memory of keys and of their rates is the process's own."""
+
+    def __init__(self, engine: AsyncEngine, secrets: Secrets, rate: int) -> None:
+        self._engine, self._secrets, self._rate = engine, secrets, rate
+        self._keys: OrderedDict[UUID, tuple[float, ApiKey | None]] = OrderedDict()
+        self._buckets: OrderedDict[UUID, tuple[float, float]] = OrderedDict()
+
+    async def authenticate(self, authorization: str | None) -> Principal:
+        """Who sent an ``Authorization`` header. Raises ``Problem`` (401)."""
+        scheme, _, token = (authorization or "").partition(" ")
+        presented = _KEY.fullmatch(token.strip()) if scheme.lower() == "bearer" else None
+        if presented is None:
+            raise _unauthorized("Send the header Authorization: Bearer pb_... with an API key.")
+        key = await self._key(UUID(presented[1]))
+        if (
+            key is None
+            or key.revoked_at is not None
+            or not self._secrets.matches(_PURPOSE, presented[0].encode(), key.secret_hash)
+        ):
+            raise _unauthorized("This API key is unknown or revoked.")
+        channels = None if key.channels is None else frozenset(key.channels)
+        return Principal(key.id, key.name, frozenset(key.scopes), channels)
+
+    def spend(self, principal: Principal) -> Allowance:
+        """Takes one request out of the key's bucket. Raises ``Problem`` (429) when it is empty.
+
+        The bucket holds one second's worth of requests and fills evenly.
+        """
+        now = time.monotonic()
+        tokens, since = self._buckets.pop(principal.id, (float(self._rate), now))
+        tokens = min(float(self._rate), tokens + (now - since) * self._rate)
+        left = tokens - 1 if tokens >= 1 else tokens
+        self._buckets[principal.id] = (left, now)
+        if len(self._buckets) > REMEMBERED_KEYS:
+            self._buckets.popitem(last=False)
+        allowance = Allowance(self._rate, int(left), max(0.0, (1 - left) / self._rate))
+        if tokens < 1:
+            raise Problem(
+                Code.TOO_MANY_REQUESTS,
+                f"This API key may make {self._rate} requests per second.",
+                headers={"Retry-After": str(max(1, math.ceil(allowance.wait))), **allowance.headers},
+            )
+        return allowance
+
+    async def _key(self, key_id: UUID) -> ApiKey | None:
+        now = time.monotonic()
+        read_at, key = self._keys.get(key_id, (-math.inf, None))
+        if now - read_at > TRUST:
+            async with snapshot(self._engine) as session:
+                key = await session.scalar(select(ApiKey).where(col(ApiKey.id) == key_id))
+            self._keys[key_id] = (now, key)
+            self._keys.move_to_end(key_id)
+            if len(self._keys) > REMEMBERED_KEYS:
+                self._keys.popitem(last=False)
+        return key
+
+
+async def create_key(
+    engine: AsyncEngine,
+    secrets: Secrets,
+    *,
+    name: str,
+    scopes: Collection[str] = (Scope.READ, Scope.SEND),
+    channels: Collection[str] | None = None,
+) -> str:
+    """Makes a key and returns it, the only time. Raises ``ValueError`` for an empty name, a scope that does
+    not exist, or none at all."""
+    if not name.strip():
+        raise ValueError("an API key needs a name")
+    unknown = sorted(set(scopes) - set(Scope))
+    if unknown or not scopes:
+        raise ValueError(
+            f"scopes are read, send and admin; there is no {', '.join(unknown) or 'key without'}"
+        )
+    key_id = uuid7()
+    key = f"pb_{key_id.hex}.{random.token_urlsafe(32)}"
+    values = {
+        "id": key_id,
+        "name": name,
+        "scopes": sorted(set(scopes)),
+        "channels": None if channels is None else sorted(set(channels)),
+        "secret_hash": secrets.keyed_hash(_PURPOSE, key.encode()),
+        "created_at": datetime.now(UTC),
+        "revoked_at": None,
+    }
+    async with engine.begin() as connection:
+        await connection.execute(insert(ApiKey).values(values))
+    return key
+
+
+async def list_keys(engine: AsyncEngine) -> Sequence[ApiKey]:
+    """All keys, revoked ones included, oldest first."""
+    async with snapshot(engine) as session:
+        return (await session.scalars(select(ApiKey).order_by(col(ApiKey.id)))).all()
+
+
+async def revoke_key(engine: AsyncEngine, key_id: UUID) -> bool:
+    """Whether there was such a key to revoke; one that was revoked before stays so."""
+    query = (
+        update(ApiKey)
+        .where(col(ApiKey.id) == key_id)
+        .values(revoked_at=func.coalesce(ApiKey.revoked_at, func.now()))
+        .returning(col(ApiKey.id))
+    )
+    async with engine.begin() as connection:
+        return (await connection.execute(query)).first() is not None
+
+
+def _unauthorized(detail: str) -> Problem:
+    return Problem(Code.UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"})

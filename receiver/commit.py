@@ -1,0 +1,153 @@
+"""Group commit: many callers, one transaction, and nobody is answered before it is committed.
+
+While one batch commits the next one gathers, so batches grow with the load and a lone caller waits for
+nobody. A batch has a second from the moment its first item came; then its connection is terminated (a pool's
+acquire and a statement time-out would both wait for a frozen server) and its callers are told.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
+
+import asyncpg
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+#: seconds that a batch may take, from the arrival of its first item
+PATIENCE = 1.0
+#: the least that a batch gets, however long its items have waited
+LEAST_PATIENCE = 0.5
+BATCH = 256
+
+_RETRY = ("40001", "40P01", "55P03")
+_UNWELL = ("08", "25006", "42", "53", "57", "23514")
+
+
+class Unavailable(Exception):
+    """Postgres does not take the batch now: away, frozen, full, or being replaced. Nothing is wrong with the
+    item."""
+
+
+class Poisoned(Exception):
+    """Postgres refuses this one item because of what is in it; the cause is chained."""
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[Item, Result]):
+    item: Item
+    since: float
+    done: asyncio.Future[Result]
+
+
+class GroupCommit(Generic[Item, Result]):
+    """Commits what `put` brings, through *write*: one result per item, all in one transaction."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Connection]],
+        write: Callable[[Connection, Sequence[Item]], Awaitable[Sequence[Result]]],
+        *,
+        batch: int = BATCH,
+    ) -> None:
+        self._connect = connect
+        self._write = write
+        self._batch = batch
+        self._waiting: deque[_Waiting[Item, Result]] = deque()
+        self._arrived = asyncio.Event()
+        self._connection: Connection | None = None
+        self._lane: asyncio.Task[None] | None = None
+        self._closing = False
+
+    def open(self) -> None:
+        self._lane = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Commits what still waits, then lets go of the connection."""
+        self._closing = True
+        self._arrived.set()
+        if self._lane:
+            await self._lane
+        await self._drop(gently=True)
+
+    async def put(self, item: Item) -> Result:
+        """Returns when *item* is committed. Raises ``Unavailable`` or ``Poisoned``."""
+        if self._closing:
+            raise Unavailable("shutting down")
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(item, loop.time(), loop.create_future())
+        self._waiting.append(waiting)
+        self._arrived.set()
+        result: Result = await waiting.done
+        return result
+
+    async def _run(self) -> None:
+        while self._waiting or not self._closing:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
+                await self._commit(batch)
+
+    async def _commit(self, batch: list[_Waiting[Item, Result]]) -> None:
+        now = asyncio.get_running_loop().time()
+        deadline = max(batch[0].since + PATIENCE, now + LEAST_PATIENCE)
+        try:
+            async with asyncio.timeout_at(deadline):
+                results = await self._written([waiting.item for waiting in batch])
+        except Exception as error:  # noqa: BLE001 - every failure is answered, by its kind
+            await self._refuse(batch, error)
+        else:
+            for waiting, result in zip(batch, results, strict=True):
+                if not waiting.done.done():  # a caller that hung up has cancelled its own
+                    waiting.done.set_result(result)
+
+    async def _written(self, items: Sequence[Item]) -> Sequence[Result]:
+        while True:
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await self._connect()
+            try:
+                return await self._write(self._connection, items)
+            except asyncpg.PostgresError as error:
+                if error.sqlstate not in _RETRY:
+                    raise
+                # a lock that another batch held, or a deadlock that Postgres broke: again, until the deadline
+                await asyncio.sleep(0.01)
+
+    async def _refuse(self, batch: list[_Waiting[Item, Result]], error: Exception) -> None:
+        if is_unwell(error):
+            await self._drop()
+            for waiting in batch:
+                _fail(waiting, Unavailable(f"{type(error).__name__}: {error}"), error)
+        elif len(batch) == 1:
+            _fail(batch[0], Poisoned(f"{type(error).__name__}: {error}"), error)
+        else:
+            middle = len(batch) // 2
+            await self._commit(batch[:middle])
+            await self._commit(batch[middle:])
+
+    async def _drop(self, *, gently: bool = False) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if gently:
+            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await connection.close(timeout=1)
+        connection.terminate()
+
+
+def is_unwell(error: Exception) -> bool:
+    """Whether *error* speaks of the database and not of what was written to it."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "").startswith(_UNWELL)
+    return not isinstance(error, asyncpg.DataError | ValueError | TypeError | OverflowError)
+
+
+def _fail(waiting: _Waiting[Item, Result], failure: Exception, cause: Exception) -> None:
+    failure.__cause__ = cause
+    if not waiting.done.done():
+        waiting.done.set_exception(failure)

@@ -1,0 +1,156 @@
+"""What a carrier told, as rows by which Postgres finds the message: our id first, then the carrier's.
+
+Pure. The finding itself, with its locks and its adoptions, is ``receiver/sql/resolve.sql``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from uuid import UUID
+
+import orjson
+from uuid_utils.compat import uuid7
+
+from models.errors import SPECIFICITY
+from models.events import Event, Inbound, Report, TemplateReport
+from models.status import CORRELATION_BIT, STATUS_BIT, Correlation, Status, bits
+from receiver.rows import EventRow, InboundRow, MediaRow, TemplateRow
+
+#: a report that names nothing but somebody else's reference is kept under that, apart from carriers' ids
+FOREIGN_REFERENCE = "client-reference:"
+#: the index on references holds no longer ones
+LONGEST_ID = 255
+
+
+@dataclass(slots=True)
+class Rows:
+    """What one request adds to a batch."""
+
+    events: list[EventRow] = field(default_factory=list)
+    inbounds: list[InboundRow] = field(default_factory=list)
+    files: list[MediaRow] = field(default_factory=list)
+    templates: list[TemplateRow] = field(default_factory=list)
+
+
+def rows(
+    events: Sequence[Event], *, channel: str, provider: str, payload_id: UUID, received_at: datetime
+) -> Rows:
+    """The rows of one request's events, in their order."""
+    made = Rows()
+    for event in events:
+        if isinstance(event, Report):
+            made.events.append(_report(event, channel, provider, payload_id, received_at))
+        elif isinstance(event, Inbound):
+            _add_inbound(made, event, channel, provider, payload_id, received_at)
+        else:
+            made.templates.append(_template(event, channel, provider))
+    return made
+
+
+def key(*identity: str | None) -> UUID:
+    """The identity of an event within its message, as 128 bits of its SHA-256."""
+    return UUID(bytes=sha256(orjson.dumps(identity)).digest()[:16])
+
+
+def _report(report: Report, channel: str, provider: str, payload_id: UUID, received_at: datetime) -> EventRow:
+    provider_message_id, submission_id = report.provider_message_id, _own_id(report.client_reference)
+    if provider_message_id is None and submission_id is None and report.client_reference is not None:
+        provider_message_id = (FOREIGN_REFERENCE + report.client_reference)[:LONGEST_ID]
+    seen = bits(report.status, delivered_as=report.delivered_as)
+    if report.provider_message_id is not None:
+        seen |= CORRELATION_BIT[Correlation.PROVIDER_ID]
+    return EventRow(
+        submission_id=submission_id,
+        provider_message_id=provider_message_id,
+        batch_recipient=report.batch_recipient,
+        candidate=uuid7(),
+        channel=channel,
+        provider=provider,
+        kind=report.kind,
+        our_number=report.sender,
+        contact=report.recipient,
+        client_reference=report.client_reference,
+        id=uuid7(),
+        key=key(*report.identity),
+        type=f"message.{report.status}" if report.status else "message.unmapped",
+        status=report.status,
+        bits=seen,
+        source="report",
+        part=report.part,
+        provider_status=report.provider_status,
+        provider_code=report.provider_code,
+        provider_message=report.provider_message,
+        error_class=report.error,
+        error_specificity=SPECIFICITY[report.error] if report.error else None,
+        occurred_at=report.occurred_at,
+        received_at=received_at,
+        payload_id=payload_id,
+    )
+
+
+def _add_inbound(
+    made: Rows, inbound: Inbound, channel: str, provider: str, payload_id: UUID, received_at: datetime
+) -> None:
+    candidate = uuid7()
+    made.events.append(
+        EventRow(
+            provider_message_id=inbound.provider_message_id,
+            inbound=True,
+            candidate=candidate,
+            channel=channel,
+            provider=provider,
+            kind=inbound.kind,
+            our_number=inbound.recipient,
+            contact=inbound.sender,
+            id=uuid7(),
+            key=key("inbound", *inbound.identity),
+            type="message.received",
+            status=Status.RECEIVED,
+            bits=STATUS_BIT[Status.RECEIVED],
+            source="report",
+            provider_status=inbound.provider_status,
+            occurred_at=inbound.occurred_at,
+            received_at=received_at,
+            payload_id=payload_id,
+        )
+    )
+    made.inbounds.append(
+        InboundRow(
+            candidate=candidate,
+            conversation=uuid7(),
+            text=inbound.text,
+            subject=inbound.subject,
+            participants=list(inbound.participants),
+            metadata=orjson.dumps(dict(inbound.metadata)).decode(),
+        )
+    )
+    made.files.extend(
+        MediaRow(candidate, position, uuid7(), part.url, part.content_type, "pending")
+        for position, part in enumerate(inbound.media)
+    )
+
+
+def _template(report: TemplateReport, channel: str, provider: str) -> TemplateRow:
+    return TemplateRow(
+        template_id=None,
+        submission_id=_own_id(report.client_reference),
+        candidate=uuid7(),
+        channel=channel,
+        provider=provider,
+        provider_template_id=report.provider_template_id,
+        state=report.state,
+        error_class=report.error,
+        error_code=report.provider_status if report.error else None,
+        error_message=report.provider_message if report.error else None,
+    )
+
+
+def _own_id(client_reference: str | None) -> UUID | None:
+    """The submission that the carrier echoes; ours are UUIDs in their usual 36 characters."""
+    if client_reference is None or len(client_reference) != 36:
+        return None
+    try:
+        return UUID(client_reference)
+    except ValueError:
+        return None

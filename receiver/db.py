@@ -1,0 +1,71 @@
+"""Postgres: an engine for reading, plain connections for writing, one sentence when there is none."""
+
+import re
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from models.base import SCHEMA
+
+MINIMUM_VERSION = 15
+CONNECT_TIMEOUT = 10.0
+#: a transaction that waits for its client holds locks that others wait for: end it (milliseconds)
+IDLE_IN_TRANSACTION = "1000"
+
+
+class DatabaseError(Exception):
+    """The database cannot be used; the message says why and what to do, in one sentence."""
+
+
+def async_url(database_url: str) -> str:
+    """The URL as SQLAlchemy wants it, whatever the driver that its scheme names."""
+    return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+asyncpg://", database_url)
+
+
+def plain_url(database_url: str) -> str:
+    """The URL as asyncpg wants it."""
+    return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", database_url)
+
+
+def engine(database_url: str, schema: str, *, size: int = 10) -> AsyncEngine:
+    """A pool of connections whose statements on the models go to *schema*."""
+    return create_async_engine(
+        async_url(database_url),
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        execution_options={"schema_translate_map": {SCHEMA: schema}},
+        connect_args={"timeout": CONNECT_TIMEOUT, "command_timeout": 30},
+    )
+
+
+async def connect(database_url: str, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
+    """One plain connection. Raises ``DatabaseError``."""
+    try:
+        return await asyncpg.connect(plain_url(database_url), timeout=CONNECT_TIMEOUT, **options)
+    except (OSError, TimeoutError) as error:
+        raise DatabaseError(
+            f"The database cannot be reached ({type(error).__name__}: {error}); check database_url and that "
+            "the server runs."
+        ) from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise DatabaseError(f"The database refuses the connection: {error}; check database_url.") from None
+
+
+async def check(database_url: str, schema: str) -> None:
+    """Whether the server answers, is new enough and is migrated. Raises ``DatabaseError``."""
+    connection = await connect(database_url)
+    try:
+        version = connection.get_server_version().major
+        if version < MINIMUM_VERSION:
+            raise DatabaseError(
+                f"The database is Postgres {version}; Postback needs {MINIMUM_VERSION} or later: upgrade it."
+            )
+        if await connection.fetchval("SELECT to_regclass($1)", f'"{schema}".feed_head') is None:
+            raise DatabaseError(f'The schema "{schema}" is not migrated; run: postback migrate')
+    finally:
+        with suppress(OSError, asyncpg.PostgresError):
+            await connection.close()

@@ -1,0 +1,77 @@
+"""Ids, the time in them, and the cursors made of them.
+
+A cursor is opaque: base64url without padding of a version, the kind of list and a position, so that one of
+another list or of another release is refused instead of misread.
+"""
+
+import base64
+import binascii
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+_UUID = re.compile(r"(?ai)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
+_BY_ID, _BY_SEQUENCE = b"\x01i", b"\x01s"
+#: Postgres's bigint
+_LAST_SEQUENCE = (1 << 63) - 1
+
+
+def parse(text: str) -> UUID | None:
+    """An id in its usual 36 characters, else None: anything else names nothing."""
+    return UUID(text) if _UUID.fullmatch(text) else None
+
+
+def created_at(of: UUID) -> datetime:
+    """The moment that a UUIDv7 holds, to the millisecond."""
+    milliseconds = min(of.int >> 80, (_LATEST - _EPOCH) // timedelta(milliseconds=1))
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def cursor_of_id(last: UUID) -> str:
+    return _text(_BY_ID + last.bytes)
+
+
+def cursor_of_sequence(sequence: int) -> str:
+    return _text(_BY_SEQUENCE + sequence.to_bytes(8))
+
+
+def _id_at(cursor: Any) -> UUID:
+    return UUID(bytes=_position(cursor, _BY_ID, 16))
+
+
+def _sequence_at(cursor: Any) -> int:
+    sequence = int.from_bytes(_position(cursor, _BY_SEQUENCE, 8))
+    if sequence > _LAST_SEQUENCE:
+        raise _not_a_cursor()
+    return sequence
+
+
+def _text(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def _position(cursor: Any, kind: bytes, size: int) -> bytes:
+    try:
+        content = base64.urlsafe_b64decode(str(cursor).encode("ascii") + b"==")
+    except (binascii.Error, UnicodeEncodeError):
+        raise _not_a_cursor() from None
+    # the last comparison: decoding skips what is no base64, and many texts would be one position
+    if not content.startswith(kind) or len(content) != len(kind) + size or _text(content) != cursor:
+        raise _not_a_cursor()
+    return content.removeprefix(kind)
+
+
+def _not_a_cursor() -> PydanticCustomError:
+    return PydanticCustomError("invalid_cursor", "is not a cursor that this list gave out")
+
+
+_SCHEMA = {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}
+
+IdCursor = Annotated[UUID, BeforeValidator(_id_at), WithJsonSchema(_SCHEMA)]
+SequenceCursor = Annotated[int, BeforeValidator(_sequence_at), WithJsonSchema(_SCHEMA)]

@@ -1,0 +1,69 @@
+"""Many messages by any of their names, in one question."""
+
+from collections import defaultdict
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlmodel import col
+
+from models import Message, Reference
+from receiver import ids, shapes
+from receiver.correlate import FOREIGN_REFERENCE
+from receiver.records import by_ids, visible, with_timelines
+from receiver.requests import LookupRequest
+from receiver.snapshot import Channels, snapshot
+
+#: messages answered with per name; a name of more is a list to page through
+MOST_PER_NAME = 25
+
+
+async def lookup(engine: AsyncEngine, request: LookupRequest, *, channels: Channels) -> shapes.LookupAnswer:
+    """The messages of any of the names, newest first and each once, and the names that have none."""
+    given = {text: named for text in request.ids if (named := ids.parse(text)) is not None}
+    async with snapshot(engine) as session:
+        by_id = await by_ids(session, given.values(), channels)
+        by_client_reference = await _newest(
+            session,
+            sa.select(col(Message.client_reference), col(Message.id)).where(
+                col(Message.client_reference).in_(request.client_references), visible(channels)
+            ),
+        )
+        by_provider_id = await _newest(
+            session,
+            sa.select(col(Reference.provider_message_id), col(Reference.message_id))
+            .join(Message, col(Message.id) == col(Reference.message_id))
+            .where(
+                col(Reference.provider_message_id).in_(request.provider_message_ids),
+                col(Reference.provider_message_id).not_like(f"{FOREIGN_REFERENCE}%"),
+                visible(channels),
+            ),
+        )
+        found = {row.id: row for row in by_id.values()}
+        for rows in (*by_client_reference.values(), *by_provider_id.values()):
+            found |= {row.id: row for row in rows}
+        return shapes.LookupAnswer(
+            data=await with_timelines(session, [found[key] for key in sorted(found, reverse=True)]),
+            missing=shapes.Missing(
+                ids=[text for text in request.ids if given.get(text) not in by_id],
+                provider_message_ids=[n for n in request.provider_message_ids if n not in by_provider_id],
+                client_references=[n for n in request.client_references if n not in by_client_reference],
+            ),
+        )
+
+
+async def _newest(session: AsyncSession, pairs: sa.Select[Any, UUID]) -> dict[str, list[Message]]:
+    """The newest messages of each name; *pairs* selects names and message ids."""
+    name, message_id = pairs.subquery().c
+    place = sa.func.row_number().over(partition_by=name, order_by=message_id.desc())
+    ranked = sa.select(name.label("name"), message_id.label("id"), place.label("place")).subquery()
+    query = (
+        sa.select(ranked.c.name, Message)
+        .join(Message, col(Message.id) == ranked.c.id)
+        .where(ranked.c.place <= MOST_PER_NAME)
+    )
+    found: dict[str, list[Message]] = defaultdict(list)
+    for of, row in await session.execute(query):
+        found[of].append(row)
+    return found

@@ -1,0 +1,47 @@
+"""The database to the newest version: tables, functions, and the partitions of the months ahead."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+
+import migrations
+from receiver import partitions
+from receiver.db import async_url
+
+HEAD = "head"
+
+
+async def upgrade(database_url: str, schema: str) -> None:
+    """Everything that ``postback migrate`` does; harmless when there is nothing to do."""
+    await _run(database_url, schema, lambda config: command.upgrade(config, HEAD))
+    engine = create_async_engine(async_url(database_url))
+    async with engine.begin() as connection:
+        for statement in partitions.statements(schema, datetime.now(UTC)):
+            await connection.execute(sa.text(statement))
+    await engine.dispose()
+
+
+async def downgrade(database_url: str, schema: str, revision: str = "base") -> None:
+    """Back to *revision*; ``base`` leaves an empty schema. Data goes with the tables."""
+    await _run(database_url, schema, lambda config: command.downgrade(config, revision))
+
+
+async def _run(database_url: str, schema: str, step: Callable[[Config], None]) -> None:
+    def run(connection: Connection) -> None:
+        config = Config(attributes={"connection": connection, "schema": schema})
+        # beside the code, never in the current directory
+        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        step(config)
+
+    engine = create_async_engine(async_url(database_url))
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(run)
+    finally:
+        await engine.dispose()

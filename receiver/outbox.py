@@ -1,0 +1,208 @@
+"""The sender's queue: claim, mark, settle. The states and their locks are in ``receiver/sql/outbox.sql``.
+
+Two marks stand on a send. ``claimed`` is a lease: if its holder dies, the row is queued again. ``calling``
+is committed just before the request leaves: if its holder dies, nobody knows, and it is never sent again by
+itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+from uuid_utils.compat import uuid7
+
+from models.errors import SPECIFICITY, ErrorClass
+from models.events import Fate, Outcome, OutgoingMedia, Submission, TemplateState
+from models.status import Status, bits
+from receiver import db
+from receiver.commit import Connection, GroupCommit
+from receiver.correlate import key
+from receiver.rows import EventRow, SettledRow, TemplateRow
+from receiver.sql import qualified
+
+#: how long a claim may wait for its turn, and a call for its answer (a call ends after 30 s)
+CLAIM_LEASE = timedelta(seconds=30)
+CALL_LEASE = timedelta(seconds=45)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A row that this sender may call for; *turn_in* seconds from now under the channel's rate."""
+
+    id: UUID
+    kind: str
+    turn_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class PendingCall:
+    """A row marked ``calling``: the submission to make now, and which attempt it is."""
+
+    id: UUID
+    kind: str
+    attempt: int
+    submission: Submission
+    #: the template's id where the stored message that is to be sent has no carrier's id yet
+    awaits_template: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of a call; *again_in* seconds until the next try, None when there is none."""
+
+    id: UUID
+    kind: str
+    submission_id: UUID
+    attempt: int
+    channel: str
+    provider: str
+    outcome: Outcome
+    again_in: float | None = None
+
+
+class Outbox:
+    """Over two connections of its own: one claims, one commits marks and settlements in groups."""
+
+    def __init__(self, database_url: str, schema: str) -> None:
+        self._url = database_url
+        self._claim = qualified("SELECT * FROM postback.claim($1, $2, $3, $4)", schema)
+        self._begin = qualified("SELECT * FROM postback.begin_calls($1, $2, $3)", schema)
+        self._settle = qualified("SELECT postback.settle($1, $2, $3)", schema)
+        self._expire = qualified("SELECT * FROM postback.expire_leases()", schema)
+        self._pool: asyncpg.Pool[asyncpg.Record]
+        self._begins = GroupCommit[Claim, PendingCall | None](self._connect, self._write_begins)
+        self._settlements = GroupCommit[Settlement, None](self._connect, self._write_settlements)
+
+    async def open(self) -> None:
+        self._pool = await asyncpg.create_pool(db.plain_url(self._url), min_size=1, max_size=2)
+        self._begins.open()
+        self._settlements.open()
+
+    async def close(self) -> None:
+        await self._begins.close()
+        await self._settlements.close()
+        await self._pool.close()
+
+    async def claim(self, channel: str, wanted: int, rate: float | None) -> list[Claim]:
+        """Up to *wanted* queued rows of *channel*; *rate* is in calls per second, over all senders."""
+        spacing = timedelta(seconds=1 / rate) if rate else None
+        rows = await self._fetch(self._claim, channel, wanted, spacing, CLAIM_LEASE)
+        return [Claim(row["id"], row["kind"], max(row["turn_in"].total_seconds(), 0.0)) for row in rows]
+
+    async def begin(self, claim: Claim) -> PendingCall | None:
+        """Marks *claim* as ``calling``; None when the claim was lost meanwhile."""
+        return await self._begins.put(claim)
+
+    async def settle(self, settlement: Settlement) -> None:
+        await self._settlements.put(settlement)
+
+    async def expire_leases(self) -> list[asyncpg.Record]:
+        """Queues dead claims again; answers with the calls whose sender died before it could settle them."""
+        return await self._fetch(self._expire)
+
+    async def _fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
+        rows: list[asyncpg.Record] = await self._pool.fetch(statement, *values, timeout=5)
+        return rows
+
+    async def _connect(self) -> Connection:
+        return await db.connect(self._url)
+
+    async def _write_begins(
+        self, connection: Connection, claims: Sequence[Claim]
+    ) -> list[PendingCall | None]:
+        rows = await connection.fetch(
+            self._begin, [claim.id for claim in claims], [uuid7() for _ in claims], CALL_LEASE
+        )
+        begun = {row["id"]: _pending_call(row) for row in rows}
+        return [begun.get(claim.id) for claim in claims]
+
+    async def _write_settlements(
+        self, connection: Connection, settlements: Sequence[Settlement]
+    ) -> list[None]:
+        now = datetime.now(UTC)
+        await connection.fetch(
+            self._settle,
+            [
+                SettledRow(
+                    s.id, s.submission_id, None if s.again_in is None else timedelta(seconds=s.again_in)
+                )
+                for s in settlements
+            ],
+            [
+                _event(s, s.outcome.status, now)
+                for s in settlements
+                if s.kind == "message" and s.outcome.status
+            ],
+            [_template(s) for s in settlements if s.kind == "template" and s.again_in is None],
+        )
+        return [None] * len(settlements)
+
+
+def _pending_call(row: asyncpg.Record) -> PendingCall:
+    stored: dict[str, Any] = orjson.loads(row["content"] or "{}")
+    media = stored.get("media") if row["kind"] == "template" else orjson.loads(row["media"] or "[]")
+    submission = Submission(
+        id=row["submission_id"],
+        action="save_template" if row["kind"] == "template" else "send",
+        sender=row["our_number"],
+        recipient=row["contact"],
+        text=stored.get("text", row["text"]),
+        subject=stored.get("subject", row["subject"]),
+        media=tuple(OutgoingMedia(file["url"], file["content_type"]) for file in media or ()),
+        fallback_text=stored.get("fallback_text", row["fallback_text"]),
+        expires_at=row["expires_at"],
+        provider_template_id=row["provider_template_id"],
+        template_name=row["name"],
+        options=orjson.loads(row["options"] or "{}"),
+        kind=row["message_kind"] or "mms",
+    )
+    awaits = row["template_id"] is not None and row["provider_template_id"] is None
+    return PendingCall(row["id"], row["kind"], row["attempt"], submission, awaits)
+
+
+def _event(settlement: Settlement, status: Status, now: datetime) -> EventRow:
+    outcome = settlement.outcome
+    return EventRow(
+        message_id=settlement.id,
+        provider_message_id=next(iter(outcome.provider_message_ids), None),
+        channel=settlement.channel,
+        provider=settlement.provider,
+        id=uuid7(),
+        key=key("submission", str(settlement.submission_id), status),
+        type=f"message.{status}",
+        status=status,
+        bits=bits(status),
+        source="sender",
+        attempt=settlement.attempt,
+        provider_code=outcome.provider_code,
+        provider_message=outcome.provider_message,
+        error_class=outcome.error,
+        error_specificity=SPECIFICITY[outcome.error] if outcome.error else None,
+        received_at=now,
+    )
+
+
+def _template(settlement: Settlement) -> TemplateRow:
+    outcome = settlement.outcome
+    refused = outcome.fate is Fate.REFUSED
+    return TemplateRow(
+        template_id=settlement.id,
+        submission_id=settlement.submission_id,
+        candidate=uuid7(),
+        channel=settlement.channel,
+        provider=settlement.provider,
+        provider_template_id=outcome.provider_template_id,
+        state=TemplateState.FAILED if refused else TemplateState.PENDING,
+        error_class=(outcome.error or ErrorClass.UNKNOWN) if refused else None,
+        error_code=outcome.provider_code if refused else None,
+        error_message=outcome.provider_message if refused else None,
+    )
+
+
+def uncertain(why: str) -> Outcome:
+    """The outcome of a call whose answer was lost."""
+    return Outcome(Fate.UNDECIDED, status=Status.UNCERTAIN, provider_message=why)

@@ -1,0 +1,73 @@
+"""Numbers as people and carriers write them, and the one way that Postback writes them: E.164 with ``+``.
+
+Short codes (3 to 8 digits) and alphanumeric senders stay as they are. What cannot be normalised stays as
+it came: a number is never a reason to lose a report.
+"""
+
+import re
+from functools import lru_cache
+
+import phonenumbers
+
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_SEPARATORS = re.compile(r"[\s().\-/]+")
+_ALPHANUMERIC = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 _&.\-]{1,11}")
+SHORT_CODE = range(3, 9)
+
+
+class InvalidNumber(ValueError):
+    """Not a number that a message can go to; the message says what was expected."""
+
+
+@lru_cache(maxsize=65536)
+def international(raw: str) -> str:
+    """A number that its carrier writes with the country code, with or without ``+`` or ``00``.
+
+    Never parsed with a region: 33662162466 would become +133662162466 in the US.
+    """
+    if _E164.fullmatch(raw):
+        return raw
+    plain = _SEPARATORS.sub("", raw)
+    if _E164.fullmatch(plain):
+        return plain
+    digits = plain.removeprefix("+")
+    if is_short_code(digits):
+        return digits
+    number = "+" + digits.removeprefix("00")
+    return number if _E164.fullmatch(number) else raw
+
+
+@lru_cache(maxsize=65536)
+def parse(raw: str, region: str) -> str:
+    """A recipient as a person writes it. Raises ``InvalidNumber``.
+
+    Accepts what is possible, not only what is assigned: +12003004000 is in every carrier's examples.
+    """
+    if is_short_code(raw):
+        # before any parsing: phonenumbers makes +128444 of the short code 28444
+        return raw
+    try:
+        number = phonenumbers.parse(raw, region)
+    except phonenumbers.NumberParseException:
+        raise InvalidNumber("must be a phone number in E.164 form, like +12065550123") from None
+    # is_possible_number would let 555-0123 pass, which only its neighbours can dial, as +15550123
+    verdict = phonenumbers.is_possible_number_with_reason(number)
+    if number.extension or verdict != phonenumbers.ValidationResult.IS_POSSIBLE:
+        raise InvalidNumber("is not a possible phone number; write it in E.164 form, like +12065550123")
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def sender(raw: str, region: str) -> str:
+    """A sender: a number, a short code, or an alphanumeric name. Raises ``InvalidNumber``."""
+    if _ALPHANUMERIC.fullmatch(raw):
+        return raw
+    return parse(raw, region)
+
+
+def is_short_code(raw: str) -> bool:
+    return raw.isascii() and raw.isdigit() and len(raw) in SHORT_CODE
+
+
+def masked(number: str | None) -> str | None:
+    """For logs: the last two digits only."""
+    return None if number is None else "*" * max(len(number) - 2, 0) + number[-2:]

@@ -1,0 +1,199 @@
+"""What went wrong, as RFC 9457 ``application/problem+json``; the codes are a fixed list.
+
+``{type, title, status, detail, code, errors[{pointer, detail}]}``: *code* is for programs, *detail* and
+*errors* are for people, a *pointer* is the JSON pointer (RFC 6901) of a body's field or ``/name`` of a query
+parameter.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+import orjson
+import sqlalchemy.exc
+import structlog
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+#: seconds; what is unavailable is asked for again by programs, and most outages here are restarts
+RETRY_AFTER = "5"
+
+_UNWELL = ("08", "25006", "40", "53", "55", "57")
+
+
+class Code(StrEnum):
+    INVALID_NUMBER = "invalid_number"
+    INVALID_FIELD = "invalid_field"
+    UNKNOWN_FIELD = "unknown_field"
+    UNKNOWN_CHANNEL = "unknown_channel"
+    AMBIGUOUS_CHANNEL = "ambiguous_channel"
+    CHANNEL_CANNOT = "channel_cannot"
+    CONTENT_TOO_LARGE = "content_too_large"
+    CONTENT_REJECTED = "content_rejected"
+    MEDIA_ERROR = "media_error"
+    IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    IDEMPOTENCY_RUNNING = "idempotency_running"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    NOT_CANCELABLE = "not_cancelable"
+    NOT_UNCERTAIN = "not_uncertain"
+    TOO_MANY_REQUESTS = "too_many_requests"
+    INVALID_CURSOR = "invalid_cursor"
+    UNAVAILABLE = "unavailable"
+
+
+#: code -> (usual HTTP status, title)
+KINDS = {
+    Code.INVALID_NUMBER: (422, "Not a phone number"),
+    Code.INVALID_FIELD: (422, "A field is not as it should be"),
+    Code.UNKNOWN_FIELD: (422, "A field that does not exist"),
+    Code.UNKNOWN_CHANNEL: (422, "No such channel"),
+    Code.AMBIGUOUS_CHANNEL: (422, "Several channels could send this"),
+    Code.CHANNEL_CANNOT: (422, "The channel cannot do this"),
+    Code.CONTENT_TOO_LARGE: (422, "The content is too large"),
+    Code.CONTENT_REJECTED: (422, "The carrier does not take this content"),
+    Code.MEDIA_ERROR: (422, "A media file cannot be used"),
+    Code.IDEMPOTENCY_CONFLICT: (422, "The Idempotency-Key belongs to another request"),
+    Code.IDEMPOTENCY_RUNNING: (409, "The first request with this Idempotency-Key is still running"),
+    Code.UNAUTHORIZED: (401, "No valid API key"),
+    Code.FORBIDDEN: (403, "The API key lacks a scope"),
+    Code.NOT_FOUND: (404, "Not found"),
+    Code.NOT_CANCELABLE: (409, "Too late to cancel"),
+    Code.NOT_UNCERTAIN: (409, "Nothing to settle"),
+    Code.TOO_MANY_REQUESTS: (429, "Too many requests"),
+    Code.INVALID_CURSOR: (422, "Not a cursor of this list"),
+    Code.UNAVAILABLE: (503, "Unavailable for now"),
+}
+
+_CODE_OF_STATUS = {
+    401: Code.UNAUTHORIZED,
+    403: Code.FORBIDDEN,
+    404: Code.NOT_FOUND,
+    405: Code.NOT_FOUND,
+    413: Code.CONTENT_TOO_LARGE,
+    429: Code.TOO_MANY_REQUESTS,
+}
+
+
+class FieldError(BaseModel):
+    """One field and what is wrong with it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pointer: str
+    detail: str
+
+
+class ProblemDocument(BaseModel):
+    """The body of every answer that is not a success."""
+
+    model_config = ConfigDict(title="Problem")
+
+    type: str = Field(description="Where the code is explained.")
+    title: str
+    status: int
+    detail: str
+    code: Code
+    errors: list[FieldError]
+
+
+class Problem(Exception):
+    """Raised anywhere below a route; becomes the answer. *status* is the code's usual one unless given."""
+
+    def __init__(
+        self,
+        code: Code | str,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.code = Code(code)
+        usual_status, self.title = KINDS[self.code]
+        self.status = status or usual_status
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        body = {
+            "type": f"/docs#{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            "errors": [error.model_dump() for error in self.errors],
+        }
+        return Response(orjson.dumps(body), self.status, self.headers, MEDIA_TYPE)
+
+
+def invalid(pointer: str, detail: str, code: Code | str = Code.INVALID_FIELD) -> Problem:
+    """One field that cannot be as it is."""
+    return Problem(code, f"{pointer}: {detail}", errors=[FieldError(pointer=pointer, detail=detail)])
+
+
+def not_found() -> Problem:
+    return Problem(Code.NOT_FOUND, "There is nothing here that this API key may see.")
+
+
+def unavailable(detail: str) -> Problem:
+    return Problem(Code.UNAVAILABLE, detail, headers={"Retry-After": RETRY_AFTER})
+
+
+def exception_handlers() -> dict[Any, Callable[[Request, Any], Awaitable[Response]]]:
+    """What Starlette does with exceptions: nothing that it answers tells of our inside."""
+    return {
+        Problem: _answer_problem,
+        HTTPException: _answer_http_exception,
+        sqlalchemy.exc.DBAPIError: _answer_database_error,
+        sqlalchemy.exc.TimeoutError: _answer_unavailable,
+        OSError: _answer_unavailable,
+        Exception: _answer_unexpected,
+    }
+
+
+async def _answer_problem(request: Request, problem: Problem) -> Response:
+    return problem.response()
+
+
+async def _answer_http_exception(request: Request, error: HTTPException) -> Response:
+    if error.status_code == 404:
+        detail = "There is nothing at this address."
+    elif error.status_code == 405:
+        detail = f"This address does not take {request.method}."
+    else:
+        detail = error.detail
+    code = _CODE_OF_STATUS.get(error.status_code)
+    if code is None:
+        code = Code.INVALID_FIELD if error.status_code < 500 else Code.UNAVAILABLE
+    return Problem(code, detail, status=error.status_code, headers=error.headers).response()
+
+
+async def _answer_database_error(request: Request, error: sqlalchemy.exc.DBAPIError) -> Response:
+    """Postgres away, full or restarting is 503 and worth another try; anything else is a fault of ours."""
+    sqlstate = getattr(error.orig, "sqlstate", None) or ""
+    if error.connection_invalidated or not sqlstate or sqlstate.startswith(_UNWELL):
+        return await _answer_unavailable(request, error)
+    log.error("database refused a statement", sqlstate=sqlstate, path=request.url.path, exc_info=error)
+    return await _answer_unexpected(request, error)
+
+
+async def _answer_unavailable(request: Request, error: Exception) -> Response:
+    log.warning("database unavailable", error=type(error).__name__, path=request.url.path)
+    return unavailable("The database cannot be reached; ask again.").response()
+
+
+async def _answer_unexpected(request: Request, error: Exception) -> Response:
+    # this answer leaves outside of all middleware, so it carries the request's id itself
+    request_id = request.scope.get("state", {}).get("request_id")
+    headers = {"X-Request-Id": request_id} if request_id else None
+    detail = "Something went wrong here; it is logged under this answer's X-Request-Id."
+    return Problem(Code.UNAVAILABLE, detail, status=500, headers=headers).response()

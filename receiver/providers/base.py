@@ -1,0 +1,61 @@
+"""What a provider is: tables, declared facts and a few pure functions. Each carrier's file subclasses it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from models.errors import ErrorClass
+from models.events import Answer, Call, Event, Outcome, Problem, Request, Submission
+from models.status import Status
+from receiver.config import ChannelSettings
+
+
+class Provider(ABC):
+    """A carrier's words, both ways. No method touches a socket, a clock or a table."""
+
+    #: the value of ``provider`` in a channel's configuration
+    name: ClassVar[str]
+    #: what the channel carries: ``sms``, ``mms`` or both
+    kinds: ClassVar[frozenset[str]]
+    #: the channel's own configuration keys with their defaults
+    keys: ClassVar[Mapping[str, Any]]
+    #: the carrier's word or code -> our status; a word that is missing here is kept and has none
+    statuses: ClassVar[Mapping[str, Status]]
+    #: the carrier's error code -> our error class; a code that is missing here is ``unknown``
+    errors: ClassVar[Mapping[str, ErrorClass]]
+    #: whether the carrier sends our reference back in its reports
+    echoes_reference: ClassVar[bool] = False
+    #: whether delivery reports come at all; the channel's ``expects_reports`` overrides it
+    expects_reports: ClassVar[bool] = True
+    #: seconds after which a silent message is ``unconfirmed``; the channel's ``report_window`` overrides it
+    report_window: ClassVar[int] = 72 * 3600
+    #: seconds that ``expires_at`` may lie ahead, None without a limit; the caller, who has a clock, checks it
+    max_expiry: ClassVar[int | None] = None
+    #: the same for the times among a send's options, by the option's name
+    max_option_ahead: ClassVar[Mapping[str, int]] = {}
+    #: whether messages can be stored with the carrier and sent by id
+    saves_templates: ClassVar[bool] = False
+
+    def authenticate(self, request: Request, channel: ChannelSettings) -> bool:
+        """The provider's own check, beyond the channel's token, credentials and addresses."""
+        return True
+
+    @abstractmethod
+    def parse(self, request: Request, channel: ChannelSettings) -> list[Event]:
+        """Everything that the request tells, in its order. Raises ``Unreadable`` for a body without sense."""
+
+    def acknowledge(self) -> tuple[int, bytes]:
+        """The HTTP status and JSON body that the carrier takes for success."""
+        return 200, b'{"status":"ok"}'
+
+    @abstractmethod
+    def check(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
+        """The carrier's limits that *submission* breaks; nothing is queued while there is one."""
+
+    @abstractmethod
+    def call(self, submission: Submission, channel: ChannelSettings) -> Call:
+        """The HTTP request that makes the carrier do what *submission* says."""
+
+    @abstractmethod
+    def outcome(self, answer: Answer) -> Outcome:
+        """What the carrier's answer means. Never raises: an answer without sense is ``undecided``."""

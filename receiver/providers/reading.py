@@ -1,0 +1,170 @@
+"""Tolerant readers for what carriers send: strict about sense, never about form.
+
+A field of the wrong type reads as absent; only a body without sense, or an id that no index can hold,
+raises ``Unreadable``.
+"""
+
+import json
+import re
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from models.errors import ErrorClass
+from models.events import Answer, Fate, Outcome, Unreadable
+from models.status import Status
+from receiver import phone
+
+E = TypeVar("E")
+
+LONGEST_ID = 255
+LONGEST_PAUSE = 86400.0
+
+#: by the extension of a URL; mimetypes would answer differently on every machine
+CONTENT_TYPES = {
+    "jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp",
+    "heic": "image/heic", "bmp": "image/bmp",
+    "mp3": "audio/mpeg", "wav": "audio/wav", "amr": "audio/amr", "m4a": "audio/mp4", "ogg": "audio/ogg",
+    "mp4": "video/mp4", "3gp": "video/3gpp", "3gpp": "video/3gpp", "mpg": "video/mpeg", "mpeg": "video/mpeg",
+    "mov": "video/quicktime", "avi": "video/x-msvideo", "wmv": "video/x-ms-wmv", "webm": "video/webm",
+    "vcf": "text/vcard", "ics": "text/calendar", "pdf": "application/pdf", "txt": "text/plain",
+}  # fmt: skip
+
+# numbers stay the text that they were: an id written as a number may be longer than a float is exact
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
+_KEY_NOISE = str.maketrans("", "", "-_ ")
+_DATE_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", re.ASCII)
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+
+
+def document(body: bytes) -> Any:
+    """The JSON in *body*, numbers as text, whatever its content type said. Raises ``Unreadable``."""
+    # a stray Latin-1 byte in a description must not cost the report around it
+    decoded = body.decode(json.detect_encoding(body), "replace").strip().removeprefix("\ufeff")
+    if not decoded:
+        raise Unreadable("the body is empty")
+    if decoded.startswith("<"):
+        raise Unreadable("the body is XML; ask the carrier for JSON callbacks")
+    try:
+        return _DECODER.decode(decoded)
+    except json.JSONDecodeError as error:
+        raise Unreadable(f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise Unreadable("the body is JSON nested too deep") from None
+
+
+def each(body: bytes, read: Callable[[dict[str, Any]], E]) -> list[E]:
+    """What *read* makes of the object in *body*, or of every object of the array there.
+
+    One bad object does not cost the others. Raises ``Unreadable`` when none of them can be read.
+    """
+    found = document(body)
+    made: list[E] = []
+    reason = Unreadable("the body is an empty JSON array")
+    for item in found if isinstance(found, list) else [found]:
+        try:
+            made.append(read(keyed(item)))
+        except Unreadable as error:
+            reason = error
+    if not made:
+        raise reason
+    return made
+
+
+def keyed(value: Any) -> dict[str, Any]:
+    """The object *value* with its keys in lower case, without hyphens, underscores and blanks."""
+    if not isinstance(value, dict):
+        raise Unreadable("the body is JSON, but neither an object nor an array of objects")
+    fields: dict[str, Any] = {}
+    for key, item in value.items():
+        if item is not None:
+            fields.setdefault(key.translate(_KEY_NOISE).lower(), item)
+    return fields
+
+
+def text(value: Any) -> str | None:
+    """Text as it came, but for what Postgres cannot hold: NUL goes, a lone surrogate becomes ``?``."""
+    if not isinstance(value, str):
+        return None
+    kept = value.replace("\0", "").encode("utf-8", "replace").decode()
+    return kept if kept.strip() else None
+
+
+def word(value: Any) -> str | None:
+    """A word, a code or a number, without the blanks around it."""
+    kept = text(value)
+    return kept and kept.strip()
+
+
+def identifier(value: Any, name: str) -> str | None:
+    """An id under which something is found again. Raises ``Unreadable`` when no index could hold it."""
+    found = word(value)
+    if found and len(found) > LONGEST_ID:
+        raise Unreadable(f"the {name} is {len(found)} characters long; at most {LONGEST_ID} can be kept")
+    return found
+
+
+def number(value: Any) -> str | None:
+    """A number that its carrier writes with the country code, with or without ``+``."""
+    found = word(value)
+    return found and phone.international(found)
+
+
+def listed(value: Any, key: str) -> list[str]:
+    """Every text in *value*, in its order: a text, an object's *key*, or arrays of such."""
+    found: list[str] = []
+    waiting = deque([value])
+    while waiting:
+        item = waiting.popleft()
+        if isinstance(item, list):
+            waiting.extendleft(reversed(item))
+        elif isinstance(item, dict):
+            waiting.appendleft(keyed(item).get(key))
+        elif written := word(item):
+            found.append(written)
+    return found
+
+
+def moment(value: Any) -> datetime | None:
+    """An RFC 3339 time in UTC. Without an offset it is taken for UTC; what is no time is None."""
+    written = word(value)
+    if written is None or not _DATE_AND_TIME.match(written):
+        return None
+    try:
+        read = datetime.fromisoformat(written.upper())
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def extension(url: str) -> str:
+    """The extension of the file that *url* names, in lower case, empty if it has none."""
+    name = re.split(r"[?#]", url, maxsplit=1)[0].rpartition("/")[2]
+    return name.rpartition(".")[2].lower() if "." in name else ""
+
+
+def content_type(url: str) -> str | None:
+    """What the extension of *url* promises."""
+    return CONTENT_TYPES.get(extension(url))
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds, a day at most. A date is None: nobody here has a clock to hold it against."""
+    for name, value in headers.items():
+        if name.lower() == "retry-after" and _SECONDS.fullmatch(value.strip()):
+            return min(float(value), LONGEST_PAUSE)
+    return None
+
+
+def by_http_status(answer: Answer) -> Outcome:
+    """What an answer means of which only the HTTP status can be read: something before the API gave it."""
+    code, pause = f"HTTP {answer.status}", retry_after(answer.headers)
+    # A proxy that loses a request on its way says 502 or 504, and some say 503; it may have arrived all the
+    # same. A 503 that names a time to come again is a server that took nothing.
+    if answer.status in (408, 429) or (answer.status == 503 and pause is not None):
+        return Outcome(Fate.THROTTLED, provider_code=code, error=ErrorClass.THROTTLED, retry_after=pause)
+    if 300 <= answer.status < 500:
+        error = ErrorClass.ACCOUNT_PROBLEM if answer.status in (401, 403) else ErrorClass.UNKNOWN
+        return Outcome(Fate.REFUSED, status=Status.REJECTED, provider_code=code, error=error)
+    return Outcome(Fate.UNDECIDED, provider_code=code)

@@ -1,0 +1,206 @@
+"""What a send becomes for Sinch MMS: the fields of its request, and the limits that it may break.
+
+https://developers.sinch.com/docs/mms/api-reference/mms; the codes in comments are what the carrier answers
+to a request that breaks the rule (https://developers.sinch.com/docs/mms/api-reference/api-status-codes).
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from models.events import OutgoingMedia, Problem, Submission
+from receiver.providers import reading
+
+LONGEST_TEXT, LONGEST_SUBJECT, MOST_SLIDES = 5000, 80, 8
+# the page on errors says 50 (E115), an appendix 11: the carrier knows which of them it means today
+LONGEST_MASK = 50
+SAVE = "save_template"
+
+Slide = dict[str, Any]
+
+_SLOTS = {
+    "image/jpeg": "image", "image/jpg": "image", "image/png": "image", "image/gif": "image",
+    "image/webp": "image",  # for accounts where it is enabled
+    "text/vcard": "contact", "text/x-vcard": "contact", "text/directory": "contact",
+    "text/calendar": "calendar", "application/pdf": "pdf",
+}  # fmt: skip
+
+
+def fields(submission: Submission, service_id: str) -> dict[str, Any]:
+    """The JSON that makes the carrier do what a checked *submission* says."""
+    named = {
+        "action": _action(submission),
+        "service-id": service_id,
+        "to": _digits(submission.recipient),
+        "from": _digits(submission.sender),
+        "name": submission.template_name,
+        "mms-id": submission.provider_template_id,
+        "message-subject": submission.subject,
+        "fallback-sms-text": submission.fallback_text,
+        "mms-expiry-timestamp": submission.expires_at and _written(submission.expires_at),
+        "client-reference": str(submission.id),
+    }
+    if submission.action == SAVE:
+        # savemms stores content, and has no field for where and how it will go one day
+        named |= {"service-id": None, "to": None, "from": None, "mms-expiry-timestamp": None}
+    made: dict[str, Any] = {name: value for name, value in named.items() if value}
+    if submission.provider_template_id is None:
+        made["slide"] = slides(submission.text, submission.media)
+    # the carrier demands a text for the fallback SMS (E622) unless told that there shall be none
+    made["disable-fallback-sms"] = not submission.fallback_text
+    return made | {name: _on_the_wire(name, value) for name, value in submission.options.items()}
+
+
+def problems(submission: Submission) -> list[Problem]:
+    """Every limit that *submission* breaks, but those that need a clock."""
+    if submission.action == SAVE:
+        return [*_name_problems(submission), *_content_problems(submission), *_option_problems(submission)]
+    content = _stored_problems if submission.provider_template_id is not None else _content_problems
+    return [*_address_problems(submission), *content(submission), *_option_problems(submission)]
+
+
+def slides(said: str | None, media: Sequence[OutgoingMedia]) -> list[Slide]:
+    """As few slides as keep the order: a picture and a sound that follow each other share one, everything
+    else has its own (E223, E224, E226, E227), and the text stands on the first."""
+    made: list[Slide] = []
+    for file in media:
+        slot = _slot(file) or ""
+        if not made or {*made[-1], slot} != {"image", "audio"} or slot in made[-1]:
+            made.append({})
+        made[-1][slot] = {"url": file.url}
+    if said:
+        made = made or [{}]
+        made[0]["message-text"] = said
+    return made
+
+
+def _action(submission: Submission) -> str:
+    if submission.action == SAVE:
+        return "savemms"
+    return "sendmms" if submission.provider_template_id is None else "sendsavedmms"
+
+
+def _digits(number: str | None) -> str:
+    """A number as Sinch MMS wants it: with a plus sign it is E110."""
+    return (number or "").removeprefix("+")
+
+
+def _written(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _slot(file: OutgoingMedia) -> str | None:
+    """The key of a slide under which *file* goes, None for a type that Sinch does not list."""
+    return _slot_of(file.content_type) or _slot_of(reading.content_type(file.url))
+
+
+def _slot_of(content_type: str | None) -> str | None:
+    plain = (content_type or "").partition(";")[0].strip().lower()
+    family = plain.partition("/")[0]
+    return _SLOTS.get(plain) or (family if family in ("audio", "video") else None)
+
+
+def _name_problems(submission: Submission) -> Iterator[Problem]:
+    if not submission.template_name:  # E311
+        yield Problem("/name", "Sinch MMS stores a message under a name")
+
+
+def _address_problems(submission: Submission) -> Iterator[Problem]:
+    if not _digits(submission.recipient).isdecimal():  # E110
+        yield Problem("/to", "Sinch MMS sends to a phone number with its country code")
+    if submission.sender is None:
+        yield Problem("/from", "Sinch MMS needs a sender; name one, or list the channel's numbers")
+    elif not _digits(submission.sender).isdecimal():  # E111
+        yield Problem(
+            "/from", "Sinch MMS sends from a number or short code; a name goes into options.from-mask"
+        )
+
+
+def _content_problems(submission: Submission) -> Iterator[Problem]:
+    said, media = submission.text or "", submission.media
+    if not said and not media:  # E312
+        yield Problem("/text", "Sinch MMS needs a text or media")
+    if len(said) > LONGEST_TEXT:  # E228
+        yield _too_long("/text", "characters of text", LONGEST_TEXT, len(said))
+    unknown = [place for place, file in enumerate(media) if _slot(file) is None]
+    for place in unknown:  # E629
+        detail = "Sinch MMS takes jpg, png, gif, webp, audio, video, vcf, ics and pdf; this is none of them"
+        yield Problem(f"/media/{place}/url", detail, code="media_error")
+    needed = len(slides(said, media))
+    if needed > MOST_SLIDES and not unknown:  # E225
+        yield _too_long("/media", "slides", MOST_SLIDES, needed)
+    yield from _subject_problems(submission)
+
+
+def _stored_problems(submission: Submission) -> Iterator[Problem]:
+    """A stored message brings its own text and media; what would be lost on the way is refused."""
+    detail = "Sinch MMS takes none of its own for a stored message"
+    for pointer, value in (
+        ("/text", submission.text),
+        ("/media", submission.media),
+        ("/expires_at", submission.expires_at),
+        ("/options/from-mask", submission.options.get("from-mask")),
+    ):
+        if value:
+            yield Problem(pointer, detail)
+    if not submission.provider_template_id:  # E620
+        yield Problem("/template_id", "the stored message has no mms-id")
+    yield from _subject_problems(submission)
+
+
+def _subject_problems(submission: Submission) -> Iterator[Problem]:
+    if len(submission.subject or "") > LONGEST_SUBJECT:  # E314
+        yield _too_long("/subject", "characters of subject", LONGEST_SUBJECT, len(submission.subject or ""))
+
+
+def _option_problems(submission: Submission) -> Iterator[Problem]:
+    for name, value in submission.options.items():
+        pointer = "/options/" + name.replace("~", "~0").replace("/", "~1")
+        if name not in _EXPECTED:
+            known = ", ".join(_EXPECTED)
+            yield Problem(pointer, f"Sinch MMS knows the options {known}", code="unknown_field")
+        elif not _fits(name, value):
+            yield Problem(pointer, f"must be {_EXPECTED[name]}")
+    if submission.options.get("disable-fallback-sms") is False and not submission.fallback_text:  # E622
+        detail = "Sinch MMS needs the text of the fallback SMS unless disable-fallback-sms is true"
+        yield Problem("/fallback_text", detail)
+
+
+_BOOLEANS = ("disable-fallback-sms", "disable-fallback-sms-link", "cache-content")
+_EXPECTED = dict.fromkeys(_BOOLEANS, "true or false") | {
+    "from-mask": f"a name of 1 to {LONGEST_MASK} characters",
+    "fallback-sms-link-expiration": "an RFC 3339 time, at most a year ahead",
+    "to-displayonly": "phone numbers with country code, as a list or separated by commas",
+}
+
+
+def _fits(name: str, value: Any) -> bool:
+    if name in _BOOLEANS:
+        return isinstance(value, bool)
+    if name == "from-mask":
+        return isinstance(value, str) and len(value.strip()) > 0 and len(value) <= LONGEST_MASK
+    if name == "fallback-sms-link-expiration":
+        return reading.moment(value) is not None
+    numbers = _displayed(value)
+    return bool(numbers) and all(number.isdecimal() for number in numbers)
+
+
+def _on_the_wire(name: str, value: Any) -> Any:
+    if name == "to-displayonly":
+        return ",".join(_displayed(value))
+    if name == "fallback-sms-link-expiration" and (time := reading.moment(value)):
+        return _written(time)
+    return value
+
+
+def _displayed(value: Any) -> list[str]:
+    """The numbers of ``to-displayonly`` without ``+``; what is no number stays, to be refused."""
+    listed = value.split(",") if isinstance(value, str) else value
+    if not isinstance(listed, list):
+        return []
+    return [_digits(reading.number(number) or "") for number in listed]
+
+
+def _too_long(pointer: str, what: str, most: int, found: int) -> Problem:
+    detail = f"Sinch MMS takes at most {most} {what}; this message has {found}"
+    return Problem(pointer, detail, code="content_too_large")

@@ -1,0 +1,110 @@
+"""Rows of several tables put together: messages in full, with or without what happened to them.
+
+*channels* are the only ones that the asker may see; None is all of them.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, true
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
+
+from models import Adopted, Attention, Event, Media, Message, MessageBody, Reference
+from receiver import shapes, views
+from receiver.correlate import FOREIGN_REFERENCE
+from receiver.snapshot import Channels
+
+
+def visible(channels: Channels) -> ColumnElement[bool]:
+    return true() if channels is None else col(Message.channel).in_(channels)
+
+
+def standing(*, superseded: bool) -> ColumnElement[bool]:
+    """Events that no replay has replaced, or all of them."""
+    return true() if superseded else col(Event.superseded).is_(False)
+
+
+async def adopters(session: AsyncSession, message_ids: Iterable[UUID]) -> dict[UUID, UUID]:
+    """For each id of a record that was adopted: the message that it became."""
+    query = select(Adopted.id, Adopted.message_id).where(col(Adopted.id).in_(set(message_ids)))
+    return dict(row.tuple() for row in await session.execute(query))
+
+
+async def by_ids(
+    session: AsyncSession, message_ids: Collection[UUID], channels: Channels
+) -> dict[UUID, Message]:
+    """For each id that names a message, its own or that of a record it adopted: the message."""
+    if not message_ids:
+        return {}
+    adopted = await adopters(session, message_ids)
+    current = {named: adopted.get(named, named) for named in message_ids}
+    rows = await session.scalars(
+        select(Message).where(col(Message.id).in_(set(current.values())), visible(channels))
+    )
+    found = {row.id: row for row in rows}
+    return {named: found[kept] for named, kept in current.items() if kept in found}
+
+
+async def in_full(session: AsyncSession, rows: Sequence[Message]) -> list[shapes.Message]:
+    """One for each of *rows*, in their order."""
+    wanted = [row.id for row in rows]
+    if not wanted:
+        return []
+    bodies = await session.scalars(select(MessageBody).where(col(MessageBody.message_id).in_(wanted)))
+    body = {row.message_id: row for row in bodies}
+    attentions = await session.scalars(select(Attention).where(col(Attention.message_id).in_(wanted)))
+    attention = {row.message_id: row for row in attentions}
+    files = await _files(session, wanted)
+    names = await _provider_message_ids(session, wanted)
+    return [
+        views.message(
+            row,
+            body=body.get(row.id),
+            attention=attention.get(row.id),
+            media=files[row.id],
+            provider_message_ids=sorted(names[row.id]),
+        )
+        for row in rows
+    ]
+
+
+async def with_timelines(
+    session: AsyncSession, rows: Sequence[Message], *, superseded: bool = False
+) -> list[shapes.MessageWithTimeline]:
+    """One for each of *rows*, in their order; events in order of arrival."""
+    of = {row.id: row for row in rows}
+    if not of:
+        return []
+    events = await session.scalars(
+        select(Event)
+        .where(col(Event.message_id).in_(of), standing(superseded=superseded))
+        .order_by(col(Event.seq))
+    )
+    timelines: dict[UUID, list[shapes.Event]] = defaultdict(list)
+    for event in events:
+        timelines[event.message_id].append(views.event(event, of=of[event.message_id]))
+    return [
+        shapes.MessageWithTimeline.model_validate(dict(message) | {"timeline": timelines[message.id]})
+        for message in await in_full(session, rows)
+    ]
+
+
+async def _files(session: AsyncSession, message_ids: Sequence[UUID]) -> dict[UUID, list[Media]]:
+    query = select(Media).where(col(Media.message_id).in_(message_ids)).order_by(col(Media.position))
+    files: dict[UUID, list[Media]] = defaultdict(list)
+    for file in await session.scalars(query):
+        files[file.message_id].append(file)
+    return files
+
+
+async def _provider_message_ids(session: AsyncSession, message_ids: Sequence[UUID]) -> dict[UUID, set[str]]:
+    query = select(Reference.message_id, Reference.provider_message_id).where(
+        col(Reference.message_id).in_(message_ids)
+    )
+    names: dict[UUID, set[str]] = defaultdict(set)
+    for message_id, name in await session.execute(query):
+        if not name.startswith(FOREIGN_REFERENCE):
+            names[message_id].add(name)
+    return names

@@ -1,0 +1,166 @@
+"""What may be asked for: the bodies of the API's POST routes. Unknown fields are refused.
+
+Here is the shape only; numbers, carriers' limits and the choice of a channel are `receiver.submit`'s.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from receiver.moments import GivenMoment
+
+MAX_RECIPIENTS = 1000
+MAX_LOOKUP = 100
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Address = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+_ADDRESS_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 64}
+Recipients = Annotated[
+    list[Address],
+    Field(min_length=1, max_length=MAX_RECIPIENTS),
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _ADDRESS_SCHEMA,
+                {"type": "array", "items": _ADDRESS_SCHEMA, "minItems": 1, "maxItems": MAX_RECIPIENTS},
+            ]
+        }
+    ),
+]
+MediaUrl = Annotated[
+    str,
+    StringConstraints(
+        max_length=2048,
+        pattern=r"^https?://([^\s/?#@]*@)?([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?#]\S*)?$",
+    ),
+]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
+
+
+class MediaSource(_Request):
+    """A file: where it lies, or the id of one that was uploaded. One of the two."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["url"], "properties": {"url": {"type": "string"}}},
+                {"required": ["id"], "properties": {"id": {"type": "string"}}},
+            ]
+        }
+    )
+
+    url: MediaUrl | None = None
+    id: UUID | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_url(cls, url: str | None) -> str | None:
+        # brackets around no IPv6 address raise ValueError, here instead of with whoever opens it
+        urlsplit(url or "")
+        return url
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> "MediaSource":
+        if (self.url is None) == (self.id is None):
+            raise ValueError("must have url or id, one of them")
+        return self
+
+
+class SendRequest(_Request):
+    """A message to one or many recipients; each becomes a message of its own."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "to": "+12065550123",
+                    "text": "Your order is on its way.",
+                    "media": [{"url": "https://example.com/map.png"}],
+                    "client_reference": "order-42",
+                }
+            ]
+        }
+    )
+
+    to: Recipients
+    from_: Address | None = Field(default=None, alias="from")
+    channel: Name | None = None
+    text: str | None = None
+    subject: str | None = None
+    media: list[MediaSource] = Field(default=[], max_length=100)
+    fallback_text: str | None = Field(default=None, description="The SMS for phones that cannot take MMS.")
+    expires_at: GivenMoment | None = None
+    template_id: UUID | None = None
+    options: dict[str, Any] = Field(default={}, description="The carrier's own optional fields.")
+    client_reference: Name | None = None
+    metadata: dict[str, Any] = Field(default={}, description="Yours; comes back with the message.")
+
+
+class TemplateRequest(_Request):
+    """A message to store with the carrier and to send by id."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "channel": "sinch-us",
+                    "name": "spring-sale",
+                    "subject": "Spring sale",
+                    "media": [{"url": "https://example.com/spring.png"}],
+                }
+            ]
+        }
+    )
+
+    channel: Name
+    name: Name
+    subject: str | None = None
+    text: str | None = None
+    media: list[MediaSource] = Field(default=[], max_length=100)
+    fallback_text: str | None = None
+
+
+class LookupRequest(_Request):
+    """Messages by any of their names, at most 100 names in all."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"client_references": ["order-42"], "provider_message_ids": []}]}
+    )
+
+    ids: list[Name] = Field(default=[], max_length=MAX_LOOKUP)
+    provider_message_ids: list[Name] = Field(default=[], max_length=MAX_LOOKUP)
+    client_references: list[Name] = Field(default=[], max_length=MAX_LOOKUP)
+
+    @model_validator(mode="after")
+    def _is_not_too_many(self) -> "LookupRequest":
+        asked = len(self.ids) + len(self.provider_message_ids) + len(self.client_references)
+        if asked > MAX_LOOKUP:
+            raise ValueError(f"asks for {asked} in all; the most is {MAX_LOOKUP}")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of a `SendRequest`: one message per recipient in their order, *replayed* where an earlier
+    request with the same Idempotency-Key had made them."""
+
+    message_ids: Sequence[UUID]
+    replayed: bool = False

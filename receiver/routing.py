@@ -1,0 +1,57 @@
+"""Which channel a send takes: the one it names, else its sender's, else the only one that can."""
+
+from collections.abc import Iterable, Mapping
+
+from receiver import phone
+from receiver.config import ChannelSettings
+from receiver.problems import invalid
+from receiver.providers.base import Provider
+
+
+def choose(
+    channels: Mapping[str, ChannelSettings],
+    providers: Mapping[str, Provider],
+    *,
+    name: str | None,
+    sender: str | None,
+    kind: str,
+) -> ChannelSettings:
+    """The channel for a send of *kind* (``sms`` or ``mms``). Raises ``Problem``."""
+    if name is not None:
+        chosen = channels.get(name)
+        if chosen is None:
+            raise invalid(
+                "/channel", f"There is no channel {name!r}; there are {_list(channels)}.", "unknown_channel"
+            )
+        if kind == "mms" and "mms" not in providers[chosen.provider].kinds:
+            raise invalid(
+                "/channel", f"The channel {name!r} carries no media and no subject.", "channel_cannot"
+            )
+        return chosen
+    able = [c for c in channels.values() if kind in _carried(providers[c.provider], kind)]
+    owners = [c for c in able if sender is not None and sender in numbers(c)]
+    candidates = owners or able
+    if len(candidates) == 1:
+        return candidates[0]
+    if not candidates:
+        raise invalid("/channel", f"No channel carries {kind.upper()}; configure one.", "channel_cannot")
+    raise invalid(
+        "/channel",
+        f"Several channels could carry this: {_list(c.name for c in candidates)}. Name one in `channel`, or "
+        "one of its numbers in `from`.",
+        "ambiguous_channel",
+    )
+
+
+def numbers(channel: ChannelSettings) -> list[str]:
+    """The channel's own numbers, as messages hold them."""
+    return [phone.international(number) for number in channel.numbers]
+
+
+def _carried(provider: Provider, kind: str) -> frozenset[str]:
+    # a carrier of MMS alone takes a plain text too: a slide of text
+    return provider.kinds | {"sms"} if kind == "sms" and provider.kinds == {"mms"} else provider.kinds
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

@@ -1,0 +1,113 @@
+"""The rows that the SQL functions take, field for field as ``receiver/sql/types.sql`` declares them."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+
+class PayloadRow(NamedTuple):
+    id: UUID
+    channel: str
+    state: str
+    reason: str | None
+    method: str
+    query: str
+    headers: str
+    body: bytes
+    peer: str | None
+    received_at: datetime
+
+
+class EventRow(NamedTuple):
+    id: UUID
+    key: UUID
+    type: str
+    channel: str
+    provider: str
+    source: str
+    received_at: datetime
+    status: str | None = None
+    bits: int = 0
+    part: int = 0
+    attempt: int = 1
+    provider_status: str | None = None
+    provider_code: str | None = None
+    provider_message: str | None = None
+    error_class: str | None = None
+    error_specificity: int | None = None
+    occurred_at: datetime | None = None
+    payload_id: UUID | None = None
+    message_id: UUID | None = None
+    submission_id: UUID | None = None
+    provider_message_id: str | None = None
+    batch_recipient: str = ""
+    inbound: bool = False
+    candidate: UUID | None = None
+    kind: str | None = None
+    our_number: str | None = None
+    contact: str | None = None
+    client_reference: str | None = None
+
+
+class InboundRow(NamedTuple):
+    candidate: UUID
+    conversation: UUID
+    text: str | None
+    subject: str | None
+    participants: list[str]
+    metadata: str
+
+
+class MediaRow(NamedTuple):
+    message_id: UUID
+    position: int
+    id: UUID
+    url: str
+    content_type: str | None
+    state: str
+
+
+class TemplateRow(NamedTuple):
+    template_id: UUID | None
+    submission_id: UUID | None
+    candidate: UUID
+    channel: str
+    provider: str
+    provider_template_id: str | None
+    state: str
+    error_class: str | None
+    error_code: str | None
+    error_message: str | None
+
+
+class MessageRow(NamedTuple):
+    id: UUID
+    request: int
+    channel: str
+    provider: str
+    kind: str
+    our_number: str | None
+    contact: str
+    client_reference: str | None
+    conversation: UUID
+    text: str | None
+    subject: str | None
+    fallback_text: str | None
+    expires_at: datetime | None
+    template_id: UUID | None
+    options: str
+    metadata: str
+
+
+class IdempotencyRow(NamedTuple):
+    request: int
+    scope: str
+    key: str
+    request_hash: bytes
+    message_ids: list[UUID]
+
+
+class SettledRow(NamedTuple):
+    id: UUID
+    submission_id: UUID
+    again_in: timedelta | None

@@ -1,0 +1,103 @@
+"""What is derived from ``secret_key``: hashes that nobody can make or test without it.
+
+The first key makes, every listed one is accepted: a new key is put first, the old one stays listed until
+everything made with it is gone.
+"""
+
+import hmac
+import os
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import select
+
+from models import SecretKeyCheck
+from receiver.config import ConfigError, Settings
+
+FILE = "secret_key"
+
+
+class Secrets:
+    """The keys, in the order of the setting."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        if not keys or not all(keys):
+            raise ConfigError("secret_key is empty; make one with: openssl rand -base64 32")
+        self._keys = tuple(key.encode() for key in keys)
+
+    def keyed_hash(self, purpose: str, value: bytes) -> bytes:
+        """32 bytes (HMAC-SHA-256). *purpose* keeps hashes of one kind from being taken for another."""
+        return _keyed_hash(self._keys[0], purpose, value)
+
+    def matches(self, purpose: str, value: bytes, digest: bytes) -> bool:
+        """Whether *digest* was made of *value* under any key; constant time in *value*."""
+        return any(hmac.compare_digest(_keyed_hash(key, purpose, value), digest) for key in self._keys)
+
+    async def check(self, engine: AsyncEngine) -> None:
+        """Raises ``ConfigError`` where none of the keys has ever been used with this database.
+
+        A database that knows no key learns the first one; so does one that knows another of them.
+        """
+        prints = [_keyed_hash(key, "fingerprint", b"postback") for key in self._keys]
+        async with engine.begin() as connection:
+            known = set((await connection.scalars(select(SecretKeyCheck.fingerprint))).all())
+            if known and known.isdisjoint(prints):
+                raise ConfigError(
+                    "secret_key is not the one that this database was used with; put the right one back, or "
+                    "list it after the new one."
+                )
+            await connection.execute(
+                insert(SecretKeyCheck).values(fingerprint=prints[0]).on_conflict_do_nothing()
+            )
+
+
+def load(settings: Settings) -> Secrets:
+    """The keys of *settings*. Raises ``ConfigError``."""
+    return Secrets(configured(settings))
+
+
+def configured(settings: Settings) -> list[str]:
+    """The configured keys, or the one that is made once beside the embedded database.
+
+    Raises ``ConfigError``.
+    """
+    if settings.secret_key:
+        return settings.secret_key
+    if not settings.embedded:
+        raise ConfigError(
+            "secret_key is required with database_url; make one with: openssl rand -base64 32, and keep it."
+        )
+    return [_kept(settings.data_dir / FILE)]
+
+
+def _kept(path: Path) -> str:
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _make(path)
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The secret key at {path} cannot be read or made: {error}.") from None
+
+
+def _make(path: Path) -> None:
+    """Whole or not at all, and never twice: several processes may start at once."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(32) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(draft)
+    finally:
+        draft.unlink()
+
+
+def _keyed_hash(key: bytes, purpose: str, value: bytes) -> bytes:
+    return hmac.digest(key, purpose.encode() + b"\0" + value, "sha256")

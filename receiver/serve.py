@@ -1,0 +1,83 @@
+"""Runs the receiver: one worker in this process, or several under uvicorn's supervision."""
+
+import resource
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from receiver import db
+from receiver.app import App
+from receiver.config import Settings
+from receiver.protocol import BoundedProtocol
+
+#: seconds that requests under way get when the process is told to stop
+GRACE = 8
+BACKLOG = 2048
+
+
+class StartError(Exception):
+    """The server cannot start; the message says why and what to do, in one sentence."""
+
+
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A bound socket; port 0 takes a free one. *shared*: others of ours may listen there as well.
+
+    Raises ``StartError``.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    server = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        server.bind((host, port))
+    except OSError as error:
+        server.close()
+        raise StartError(
+            f"The address {host}:{port} cannot be used ({error.strerror}); stop what listens there, or "
+            "choose another with --port."
+        ) from None
+    return server
+
+
+async def serve(settings: Settings, server: socket.socket, ready: Callable[[], None]) -> None:
+    """Serves on *server* until SIGINT or SIGTERM; calls *ready* once requests are accepted."""
+    raise_file_limit()
+    await db.check(settings.database_url, settings.db_schema)
+    config = uvicorn.Config(
+        App(settings),
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=GRACE,
+        proxy_headers=False,  # receiver.callers believes the proxies that the configuration names
+        backlog=BACKLOG,
+    )
+    running = _Announced(config, ready)
+    await running.serve(sockets=[server])
+
+
+def raise_file_limit() -> None:
+    """To the hard limit: two thousand slow callers exceed the usual 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class _Announced(uvicorn.Server):
+    """Says so once its lifespan has begun and its sockets are open."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            self._ready()

@@ -1,0 +1,58 @@
+"""The SQL functions: what must happen to many messages in one statement, one lock order and one commit.
+
+Each ``*.sql`` file reads and runs as it stands in a schema called ``postback``; at load the schema's
+configured name and the bits of `models.status` take their places.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from models.base import SCHEMA
+from models.status import (
+    CONFLICT_BITS,
+    CORRELATION_BIT,
+    FAILURE_BITS,
+    STATUS_BIT,
+    SUCCESS_BITS,
+    Correlation,
+    Status,
+)
+
+_FILES = ("types", "append", "adopt", "resolve", "templates", "ingest", "submit", "outbox")
+_CONSTANTS = {
+    ":success_bits": SUCCESS_BITS,
+    ":conflict_bits": CONFLICT_BITS,
+    ":failure_bits": FAILURE_BITS,
+    ":uncertain_bit": STATUS_BIT[Status.UNCERTAIN],
+    ":own_id_bit": CORRELATION_BIT[Correlation.OWN_ID],
+}
+
+
+def qualified(text: str, schema: str) -> str:
+    """*text* with every ``postback.name`` in the configured schema and every ``:..._bits`` a number."""
+    text = re.sub(rf"\b{SCHEMA}\.(?=[a-z])", f'"{schema}".', text)
+    return re.sub(r":\w+_bits?\b", lambda name: str(_CONSTANTS[name[0]]), text)
+
+
+def create_statements(schema: str) -> Iterator[str]:
+    """One statement each: the driver prepares them, and prepares only one at a time."""
+    for name in _FILES:
+        text = (Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")
+        yield from re.split(r"(?<=;)\n\n(?=--|CREATE)", qualified(text, schema))
+
+
+def drop_statements(schema: str) -> Iterator[str]:
+    """Drops every function and free-standing composite type of the schema."""
+    yield f"""
+        DO $$ DECLARE thing record; BEGIN
+            FOR thing IN SELECT p.oid::regprocedure AS name FROM pg_proc p
+                         JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = '{schema}' LOOP
+                EXECUTE format('DROP FUNCTION %s CASCADE', thing.name);
+            END LOOP;
+            FOR thing IN SELECT t.oid::regtype AS name FROM pg_type t
+                         JOIN pg_namespace n ON n.oid = t.typnamespace JOIN pg_class c ON c.oid = t.typrelid
+                         WHERE n.nspname = '{schema}' AND c.relkind = 'c' LOOP
+                EXECUTE format('DROP TYPE %s CASCADE', thing.name);
+            END LOOP;
+        END $$"""  # noqa: S608 - the setting allows letters, digits and underscores only

@@ -1,0 +1,90 @@
+-- Everything that a batch of carriers' requests says, in one call and so in one transaction: no lock is ever
+-- held while a client thinks. Order of locks: reference, message, conversation, feed head.
+CREATE FUNCTION postback.ingest(
+    payloads postback.payload_in[], events postback.event_in[], inbounds postback.inbound_in[],
+    files postback.media_in[], templates postback.template_in[]
+) RETURNS TABLE (payload_id uuid, state varchar)
+LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
+#variable_conflict use_column
+DECLARE
+    targets uuid[] := '{}';
+    by_own_id boolean[];
+    news uuid[];
+BEGIN
+    IF cardinality(events) > 0 THEN
+        SELECT * INTO targets, by_own_id FROM postback.resolve(events);
+        PERFORM postback.begin_messages(events, targets, inbounds, files);
+        news := postback.append(events, targets, by_own_id);
+    END IF;
+    IF cardinality(templates) > 0 THEN
+        PERFORM postback.hear_templates(templates);
+    END IF;
+    RETURN QUERY
+    INSERT INTO postback.payload AS kept (
+        id, channel, state, reason, method, query, headers, body, peer, received_at, message_ids)
+    SELECT p.id, p.channel,
+        CASE WHEN p.state = 'applied' AND s.message_ids IS NOT NULL AND p.id <> ALL (coalesce(news, '{}'))
+             THEN 'duplicate' ELSE p.state END,
+        p.reason, p.method, p.query, p.headers, p.body, p.peer, p.received_at, coalesce(s.message_ids, '{}')
+    FROM unnest(payloads) p
+    LEFT JOIN (
+        SELECT e.payload_id AS id, array_agg(DISTINCT t.target) AS message_ids
+        FROM unnest(events) WITH ORDINALITY AS e
+        JOIN unnest(targets) WITH ORDINALITY AS t (target, ordinality) USING (ordinality)
+        WHERE t.target IS NOT NULL
+        GROUP BY e.payload_id
+    ) s ON s.id = p.id
+    -- a batch that committed after all, and was sent again because its answer was lost
+    ON CONFLICT DO NOTHING
+    RETURNING kept.id, kept.state;
+END $$;
+
+-- The rows of messages that begin with an event of this batch: inbound ones, and outbound ones that we did
+-- not send ourselves.
+CREATE FUNCTION postback.begin_messages(
+    events postback.event_in[], targets uuid[], inbounds postback.inbound_in[], files postback.media_in[]
+) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    begun uuid[];
+BEGIN
+    SELECT array_agg(e.candidate) INTO begun
+    FROM unnest(events) WITH ORDINALITY AS e
+    JOIN unnest(targets) WITH ORDINALITY AS t (target, ordinality) USING (ordinality)
+    WHERE e.candidate = t.target AND NOT EXISTS (SELECT FROM postback.message m WHERE m.id = e.candidate);
+    IF begun IS NULL THEN
+        RETURN;
+    END IF;
+
+    INSERT INTO postback.conversation (id, our_number, contact)
+    SELECT DISTINCT ON (e.our_number, e.contact) i.conversation, e.our_number, e.contact
+    FROM unnest(events) e JOIN unnest(inbounds) i ON i.candidate = e.candidate
+    WHERE e.candidate = ANY (begun) AND e.our_number IS NOT NULL AND e.contact IS NOT NULL
+        AND NOT EXISTS (SELECT FROM postback.conversation c
+                        WHERE c.our_number = e.our_number AND c.contact = e.contact)
+    ORDER BY e.our_number, e.contact
+    ON CONFLICT DO NOTHING;
+
+    INSERT INTO postback.message (
+        id, direction, origin, channel, provider, kind, our_number, contact, client_reference,
+        conversation_id, in_reply_to, seen, version, updated_at)
+    SELECT e.candidate,
+        CASE WHEN e.inbound THEN 'inbound' ELSE 'outbound' END,
+        CASE WHEN e.inbound THEN 'carrier' ELSE 'external' END,
+        e.channel, e.provider, e.kind, e.our_number, e.contact, e.client_reference, c.id,
+        (SELECT m.id FROM postback.message m
+         WHERE m.conversation_id = c.id AND m.direction = 'outbound' ORDER BY m.id DESC LIMIT 1),
+        0, 0, e.received_at
+    FROM unnest(events) e
+    LEFT JOIN postback.conversation c ON e.inbound AND c.our_number = e.our_number AND c.contact = e.contact
+    WHERE e.candidate = ANY (begun);
+
+    IF cardinality(inbounds) > 0 THEN
+        INSERT INTO postback.message_body (message_id, text, subject, options, metadata_, participants)
+        SELECT i.candidate, i.text, i.subject, '{}', i.metadata, i.participants
+        FROM unnest(inbounds) i WHERE i.candidate = ANY (begun);
+        INSERT INTO postback.media (message_id, "position", id, url, content_type, state)
+        SELECT f.message_id, f.position, f.id, f.url, f.content_type, f.state
+        FROM unnest(files) f WHERE f.message_id = ANY (begun);
+    END IF;
+END $$;

@@ -1,0 +1,117 @@
+-- Reserves up to `wanted` queued rows of a channel. With a `spacing` between calls, turns are given out no
+-- further ahead than a quarter of a second, one after the other over all senders, on database time;
+-- `turn_in` says how long each has to wait for its own.
+CREATE FUNCTION postback.claim(the_channel text, wanted integer, spacing interval, lease interval)
+RETURNS TABLE (id uuid, kind varchar, turn_in interval)
+LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
+#variable_conflict use_column
+DECLARE
+    horizon CONSTANT interval := '250 ms';
+    moment timestamptz := clock_timestamp();
+    first_turn timestamptz := moment;
+    taken integer;
+BEGIN
+    IF spacing IS NOT NULL THEN
+        INSERT INTO postback.rate (channel, due) VALUES (the_channel, moment) ON CONFLICT DO NOTHING;
+        SELECT greatest(r.due, moment) INTO first_turn FROM postback.rate r WHERE r.channel = the_channel FOR UPDATE;
+        wanted := least(wanted, floor(extract(epoch FROM moment + horizon - first_turn) / extract(epoch FROM spacing)) + 1);
+    END IF;
+    IF wanted <= 0 THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    WITH due AS (
+        SELECT o.id FROM postback.outbox o
+        WHERE o.channel = the_channel AND o.state = 'queued' AND o.next_at <= moment
+        ORDER BY o.next_at, o.id FOR UPDATE SKIP LOCKED LIMIT wanted
+    ), claimed AS (
+        UPDATE postback.outbox o SET state = 'claimed', lease_until = moment + lease
+        FROM due WHERE o.id = due.id
+        RETURNING o.id, o.kind
+    )
+    SELECT c.id, c.kind,
+        first_turn - moment + coalesce(spacing, '0') * (row_number() OVER (ORDER BY c.id) - 1)
+    FROM claimed c;
+    GET DIAGNOSTICS taken = ROW_COUNT;
+    IF spacing IS NOT NULL AND taken > 0 THEN
+        UPDATE postback.rate r SET due = first_turn + spacing * taken WHERE r.channel = the_channel;
+    END IF;
+END $$;
+
+-- The second mark, committed just before the requests leave: claimed -> calling. The submission's row is
+-- made here, so a report that beats the carrier's answer finds its message. Answers with what to send; a row
+-- whose claim was lost meanwhile is not among it.
+CREATE FUNCTION postback.begin_calls(ids uuid[], submissions uuid[], lease interval)
+RETURNS TABLE (
+    id uuid, submission_id uuid, kind varchar, attempt integer, our_number varchar, contact varchar,
+    message_kind varchar, text varchar, subject varchar, fallback_text varchar, expires_at timestamptz,
+    options jsonb, provider_template_id varchar, template_id uuid, media jsonb, content jsonb, name varchar)
+LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH calling AS (
+        UPDATE postback.outbox o SET state = 'calling', lease_until = clock_timestamp() + lease,
+            attempts = o.attempts + 1, submission_id = w.submission_id
+        FROM unnest(ids, submissions) AS w (id, submission_id)
+        WHERE o.id = w.id AND o.state = 'claimed' AND o.lease_until > clock_timestamp()
+        RETURNING o.id, o.submission_id, o.kind, o.channel, o.attempts
+    ), submitted AS (
+        INSERT INTO postback.submission (id, recipient, message_id, channel, attempt)
+        SELECT c.submission_id, '', c.id, c.channel, c.attempts FROM calling c
+    )
+    SELECT c.id, c.submission_id, c.kind, c.attempts, m.our_number, m.contact, m.kind,
+        b.text, b.subject, b.fallback_text, b.expires_at, b.options, stored.provider_template_id, b.template_id,
+        (SELECT jsonb_agg(jsonb_build_object('url', f.url, 'content_type', f.content_type) ORDER BY f.position)
+         FROM postback.media f WHERE f.message_id = c.id),
+        t.content, t.name
+    FROM calling c
+    LEFT JOIN postback.message m ON m.id = c.id
+    LEFT JOIN postback.message_body b ON b.message_id = c.id
+    LEFT JOIN postback.template stored ON stored.id = b.template_id
+    LEFT JOIN postback.template t ON t.id = c.id AND c.kind = 'template';
+END $$;
+
+-- What came of the calls: events on their messages, news of templates, and the rows leave the outbox or are
+-- queued again. A row that another sender has taken over since is left to it.
+CREATE FUNCTION postback.settle(
+    settled postback.settled_in[], events postback.event_in[], templates postback.template_in[]
+) RETURNS void
+LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
+DECLARE
+    targets uuid[];
+    by_own_id boolean[];
+BEGIN
+    IF cardinality(events) > 0 THEN
+        SELECT * INTO targets, by_own_id FROM postback.resolve(events);
+    END IF;
+    PERFORM FROM postback.outbox o JOIN unnest(settled) s ON s.id = o.id AND s.submission_id = o.submission_id
+    ORDER BY o.id FOR UPDATE OF o;
+    UPDATE postback.outbox o SET state = 'queued', next_at = clock_timestamp() + s.again_in, lease_until = NULL
+    FROM unnest(settled) s
+    WHERE s.id = o.id AND s.submission_id = o.submission_id AND s.again_in IS NOT NULL;
+    DELETE FROM postback.outbox o USING unnest(settled) s
+    WHERE s.id = o.id AND s.submission_id = o.submission_id AND s.again_in IS NULL;
+    IF cardinality(templates) > 0 THEN
+        PERFORM postback.hear_templates(templates);
+    END IF;
+    IF cardinality(events) > 0 THEN
+        PERFORM postback.append(events, targets, by_own_id);
+    END IF;
+END $$;
+
+-- Leases that ran out: a claim whose sender died before the call is queued again; a call whose sender died
+-- may have reached the carrier, so it is not made again: its row is the answer, for the caller to settle.
+CREATE FUNCTION postback.expire_leases() RETURNS TABLE (
+    id uuid, submission_id uuid, kind varchar, channel varchar, attempt integer)
+LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
+#variable_conflict use_column
+BEGIN
+    UPDATE postback.outbox o SET state = 'queued', lease_until = NULL
+    FROM (SELECT x.id FROM postback.outbox x WHERE x.state = 'claimed' AND x.lease_until < clock_timestamp()
+          ORDER BY x.id FOR UPDATE SKIP LOCKED) lost
+    WHERE o.id = lost.id;
+    RETURN QUERY
+    SELECT o.id, o.submission_id, o.kind, o.channel, o.attempts FROM postback.outbox o
+    WHERE o.state = 'calling' AND o.lease_until < clock_timestamp();
+END $$;

@@ -1,0 +1,81 @@
+-- Where each event of a batch leads, as of this statement's snapshot: `own` by our reference or our id,
+-- `referenced` by the carrier's id. Our reference counts only at the door of the message's own channel and
+-- with the message's own recipient: nobody reports across channels.
+CREATE FUNCTION postback.located(events postback.event_in[])
+RETURNS TABLE (place bigint, own uuid, referenced uuid, candidate uuid)
+LANGUAGE sql STABLE AS $$
+    SELECT e.ordinality, own.id, r.message_id, e.candidate
+    FROM unnest(events) WITH ORDINALITY AS e
+    LEFT JOIN postback.submission s
+        ON s.id = e.submission_id AND s.recipient = e.batch_recipient AND s.channel = e.channel
+    LEFT JOIN postback.message own
+        ON own.id = coalesce(e.message_id, s.message_id) AND own.channel = e.channel
+        AND (e.message_id IS NOT NULL OR e.contact IS NULL OR own.contact IS NULL OR own.contact = e.contact)
+    LEFT JOIN postback.reference r
+        ON r.provider_message_id = e.provider_message_id AND r.channel = e.channel
+        AND r.recipient = e.batch_recipient AND r.inbound = e.inbound
+$$;
+
+-- Finds the message of every event, locks it, and adopts what turns out to be one message under two ids.
+-- Answers with a message id per event: NULL where an event of ours outlived its message; an id that has no
+-- row yet where the event is the first news of its message. `by_own_id` tells where our own id led there.
+CREATE FUNCTION postback.resolve(events postback.event_in[], OUT targets uuid[], OUT by_own_id boolean[])
+LANGUAGE plpgsql AS $$
+DECLARE
+    strangers uuid[];
+    locked uuid[];
+    astray uuid[];
+    pair record;
+BEGIN
+    FOR round IN 1..5 LOOP
+        -- Each step is a statement of its own: an insert that yields to a row which another transaction has
+        -- just committed does not see that row, the next statement does.
+        INSERT INTO postback.reference (provider_message_id, channel, recipient, inbound, message_id)
+        SELECT DISTINCT ON (e.provider_message_id, e.channel, e.batch_recipient, e.inbound)
+            e.provider_message_id, e.channel, e.batch_recipient, e.inbound, coalesce(l.own, l.candidate)
+        FROM postback.located(events) l
+        JOIN unnest(events) WITH ORDINALITY AS e ON e.ordinality = l.place
+        WHERE e.provider_message_id IS NOT NULL AND l.referenced IS NULL
+            AND coalesce(l.own, l.candidate) IS NOT NULL
+        ORDER BY e.provider_message_id, e.channel, e.batch_recipient, e.inbound, l.own IS NULL, l.place
+        ON CONFLICT DO NOTHING;
+
+        SELECT array_agg(coalesce(l.own, l.referenced, l.candidate) ORDER BY l.place),
+            array_agg(l.own IS NOT NULL ORDER BY l.place),
+            array_agg(l.referenced) FILTER (WHERE l.own <> l.referenced)
+        INTO targets, by_own_id, strangers FROM postback.located(events) l;
+
+        SELECT array_agg(id) INTO locked FROM (
+            SELECT id FROM postback.message WHERE id = ANY (targets || coalesce(strangers, '{}'))
+            ORDER BY id FOR NO KEY UPDATE
+        ) m;
+
+        -- Gone since the look: adopted by another transaction (look again), or past its retention while its
+        -- reference lived on (then the reference is cleared away, and the report begins a new message).
+        SELECT array_agg(DISTINCT t.id) INTO astray FROM unnest(targets) AS t (id)
+        WHERE t.id IS NOT NULL AND t.id <> ALL (coalesce(locked, '{}'))
+            AND NOT EXISTS (SELECT FROM unnest(events) e WHERE e.candidate = t.id);
+        IF astray IS NOT NULL THEN
+            IF round > 1 THEN
+                DELETE FROM postback.reference WHERE message_id = ANY (astray);
+            END IF;
+            CONTINUE;
+        END IF;
+        IF strangers IS NULL THEN
+            RETURN;
+        END IF;
+
+        FOR pair IN
+            SELECT DISTINCT l.own, l.referenced FROM postback.located(events) l
+            JOIN postback.message m ON m.id = l.referenced
+            WHERE l.own <> l.referenced AND m.origin = 'external' AND m.id = ANY (locked)
+            ORDER BY l.own, l.referenced
+        LOOP
+            PERFORM postback.adopt(pair.own, pair.referenced);
+        END LOOP;
+        IF NOT FOUND THEN
+            RETURN; -- both are ours: our own reference is the better witness
+        END IF;
+    END LOOP;
+    RAISE EXCEPTION 'messages of a batch kept changing their identity' USING ERRCODE = '40001';
+END $$;

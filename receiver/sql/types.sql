@@ -1,0 +1,53 @@
+-- What the functions take: one row per request, event, message or answer of a batch.
+
+-- A carrier's request as it came; `state` is applied, quarantined or unverified.
+CREATE TYPE postback.payload_in AS (
+    id uuid, channel text, state text, reason text, method text, query text, headers jsonb, body bytea,
+    peer text, received_at timestamptz
+);
+
+-- One event, and what is needed to find its message, in this order: its id (our own events), our
+-- submission's id as the carrier echoes it, the carrier's id. Failing all, `candidate` becomes the id of a
+-- new message with the facts given here.
+CREATE TYPE postback.event_in AS (
+    id uuid, key uuid, type text, channel text, provider text, source text, received_at timestamptz,
+    status text, bits integer, part integer, attempt integer,
+    provider_status text, provider_code text, provider_message text, error_class text,
+    error_specificity integer, occurred_at timestamptz, payload_id uuid,
+    message_id uuid, submission_id uuid, provider_message_id text, batch_recipient text, inbound boolean,
+    candidate uuid, kind text, our_number text, contact text, client_reference text
+);
+
+-- Why a message failed; without a class where the failure named none.
+CREATE TYPE postback.failure_in AS (
+    message_id uuid, error_class text, error_specificity integer, error_code text, error_message text
+);
+
+-- What an inbound message says; `candidate` is that of its event.
+CREATE TYPE postback.inbound_in AS (
+    candidate uuid, conversation uuid, text text, subject text, participants text[], metadata jsonb
+);
+
+CREATE TYPE postback.media_in AS (
+    message_id uuid, "position" integer, id uuid, url text, content_type text, state text
+);
+
+-- News of a message stored with the carrier: `template_id` when we know which, else our submission's id.
+CREATE TYPE postback.template_in AS (
+    template_id uuid, submission_id uuid, candidate uuid, channel text, provider text,
+    provider_template_id text, state text, error_class text, error_code text, error_message text
+);
+
+-- A message to send; `request` numbers the API call that asked for it, within the batch.
+CREATE TYPE postback.message_in AS (
+    id uuid, request integer, channel text, provider text, kind text, our_number text, contact text,
+    client_reference text, conversation uuid, text text, subject text, fallback_text text,
+    expires_at timestamptz, template_id uuid, options jsonb, metadata jsonb
+);
+
+CREATE TYPE postback.idempotency_in AS (
+    request integer, scope text, key text, request_hash bytea, message_ids uuid[]
+);
+
+-- What became of a call: gone from the outbox, or queued again after `again_in`.
+CREATE TYPE postback.settled_in AS (id uuid, submission_id uuid, again_in interval);

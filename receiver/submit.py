@@ -1,0 +1,269 @@
+"""Accepting a send: its channel, its carrier's limits, and into the outbox in one transaction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import orjson
+from uuid_utils.compat import uuid7
+
+from models.events import OutgoingMedia, Submission
+from models.status import STATUS_BIT, Status
+from receiver import db, phone, routing
+from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable
+from receiver.config import ChannelSettings, Settings
+from receiver.correlate import key
+from receiver.problems import Code, FieldError, Problem, invalid, unavailable
+from receiver.providers.base import Provider
+from receiver.providers.reading import content_type
+from receiver.requests import MediaSource, SendRequest, Sent, TemplateRequest
+from receiver.rows import EventRow, IdempotencyRow, MediaRow, MessageRow
+from receiver.sql import qualified
+from receiver.templating import Templates
+from receiver.wakeup import outbox_channel
+
+#: API calls per transaction; one call may hold a thousand recipients
+BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """An API call's rows; its number within the batch is not known before it is written."""
+
+    messages: list[MessageRow]
+    files: list[MediaRow]
+    events: list[EventRow]
+    idempotency: IdempotencyRow | None
+
+
+class Submit:
+    """The one writer of sends in a process."""
+
+    def __init__(self, settings: Settings, providers: Mapping[str, Provider], templates: Templates) -> None:
+        self._settings, self._providers, self._templates = settings, providers, templates
+        self._running: set[tuple[str, str]] = set()
+        self._statement = qualified("SELECT * FROM postback.submit($1, $2, $3, $4, $5)", settings.db_schema)
+        self._committer = GroupCommit[_Prepared, tuple[list[UUID], bytes] | None](
+            lambda: db.connect(settings.database_url), self._write, batch=BATCH
+        )
+
+    def open(self) -> None:
+        self._committer.open()
+
+    async def close(self) -> None:
+        await self._committer.close()
+
+    async def send(
+        self,
+        request: SendRequest,
+        *,
+        scope: str,
+        idempotency_key: str | None,
+        request_hash: bytes,
+        channels: frozenset[str] | None,
+    ) -> Sent:
+        """Queues one message per recipient. *channels* are those that the caller may use, None for all.
+
+        Raises ``Problem``: what the request lacks, or which limit of its carrier it breaks.
+        """
+        prepared = await self._prepare(request, channels)
+        if idempotency_key is None:
+            return await self._commit(prepared)
+        running = (scope, idempotency_key)
+        if running in self._running:
+            raise Problem(Code.IDEMPOTENCY_RUNNING, "Ask again when the first request has been answered.")
+        self._running.add(running)
+        try:
+            ids = [message.id for message in prepared.messages]
+            row = IdempotencyRow(0, scope, idempotency_key, request_hash, ids)
+            return await self._commit(replace(prepared, idempotency=row))
+        finally:
+            self._running.discard(running)
+
+    async def save_template(self, request: TemplateRequest, *, channels: frozenset[str] | None) -> UUID:
+        """Queues a message to be stored with its carrier; answers with its id. Raises ``Problem``."""
+        channel = routing.choose(
+            self._usable(channels), self._providers, name=request.channel, sender=None, kind="mms"
+        )
+        provider = self._providers[channel.provider]
+        if not provider.saves_templates:
+            raise invalid("/channel", f"{provider.name} stores no messages.", Code.CHANNEL_CANNOT)
+        template_id = uuid7()
+        submission = Submission(
+            id=template_id,
+            action="save_template",
+            sender=None,
+            recipient=None,
+            text=request.text,
+            subject=request.subject,
+            media=_media(request.media),
+            fallback_text=request.fallback_text,
+            template_name=request.name,
+        )
+        _hold_to_limits(provider, submission, channel)
+        await self._templates.save(submission, channel.name, provider.name)
+        return template_id
+
+    async def _prepare(self, request: SendRequest, channels: frozenset[str] | None) -> _Prepared:
+        template = await self._templates.usable(request.template_id) if request.template_id else None
+        usable = self._usable(channels)
+        sender = self._sender(request)
+        name = request.channel or (template.channel if template else None)
+        kind = "mms" if request.media or request.subject or template else "sms"
+        channel = routing.choose(usable, self._providers, name=name, sender=sender, kind=kind)
+        if template and template.channel != channel.name:
+            raise invalid("/template_id", f"The template belongs to the channel {template.channel!r}.")
+        provider = self._providers[channel.provider]
+        if len(provider.kinds) == 1:
+            (kind,) = provider.kinds
+        submission = Submission(
+            id=uuid7(),
+            action="send",
+            sender=sender or next(iter(routing.numbers(channel)), None),
+            recipient=None,
+            text=request.text,
+            subject=request.subject,
+            media=_media(request.media),
+            fallback_text=request.fallback_text,
+            expires_at=_expiry(request, provider),
+            provider_template_id=str(request.template_id) if template else None,
+            options=request.options,
+            kind=kind,
+        )
+        recipients = self._recipients(request, channel)
+        _hold_to_limits(provider, replace(submission, recipient=recipients[0]), channel)
+        made = _Prepared([], [], [], None)
+        for recipient in recipients:
+            _add(made, replace(submission, recipient=recipient), request, channel, provider)
+        return made
+
+    def _usable(self, channels: frozenset[str] | None) -> dict[str, ChannelSettings]:
+        configured = self._settings.channels
+        return {name: configured[name] for name in configured if channels is None or name in channels}
+
+    def _sender(self, request: SendRequest) -> str | None:
+        if request.from_ is None:
+            return None
+        try:
+            return phone.sender(request.from_, self._settings.default_region)
+        except phone.InvalidNumber as error:
+            raise invalid("/from", f"{request.from_!r} {error}", Code.INVALID_NUMBER) from None
+
+    def _recipients(self, request: SendRequest, channel: ChannelSettings) -> list[str]:
+        region = channel.default_region or self._settings.default_region
+        numbers, wrong = [], []
+        for place, raw in enumerate(request.to):
+            try:
+                numbers.append(phone.parse(raw, region))
+            except phone.InvalidNumber as error:
+                wrong.append(FieldError(pointer=f"/to/{place}", detail=f"{raw!r} {error}"))
+        if wrong:
+            raise Problem(Code.INVALID_NUMBER, wrong[0].detail, errors=wrong)
+        return numbers
+
+    async def _commit(self, prepared: _Prepared) -> Sent:
+        try:
+            earlier = await self._committer.put(prepared)
+        except Unavailable as error:
+            raise unavailable(f"The database cannot take the send now: {error}") from None
+        except Poisoned as error:
+            raise invalid("", f"The database refuses the content: {error}") from None
+        if earlier is None:
+            return Sent([message.id for message in prepared.messages], replayed=False)
+        ids, request_hash = earlier
+        if prepared.idempotency and prepared.idempotency.request_hash != request_hash:
+            raise Problem(Code.IDEMPOTENCY_CONFLICT, "This Idempotency-Key was used with another body.")
+        return Sent(ids, replayed=True)
+
+    async def _write(
+        self, connection: Connection, batch: Sequence[_Prepared]
+    ) -> list[tuple[list[UUID], bytes] | None]:
+        rows = await connection.fetch(
+            self._statement,
+            [p.idempotency._replace(request=n) for n, p in enumerate(batch) if p.idempotency],
+            [message._replace(request=n) for n, p in enumerate(batch) for message in p.messages],
+            [row for p in batch for row in p.files],
+            [row for p in batch for row in p.events],
+            outbox_channel(self._settings.db_schema),
+        )
+        earlier = {row["request"]: (row["message_ids"], row["request_hash"]) for row in rows}
+        return [earlier.get(n) for n in range(len(batch))]
+
+
+def _add(
+    made: _Prepared,
+    submission: Submission,
+    request: SendRequest,
+    channel: ChannelSettings,
+    provider: Provider,
+) -> None:
+    message_id = uuid7()
+    made.messages.append(
+        MessageRow(
+            id=message_id,
+            request=0,
+            channel=channel.name,
+            provider=provider.name,
+            kind=submission.kind,
+            our_number=submission.sender,
+            contact=submission.recipient or "",
+            client_reference=request.client_reference,
+            conversation=uuid7(),
+            text=submission.text,
+            subject=submission.subject,
+            fallback_text=submission.fallback_text,
+            expires_at=submission.expires_at,
+            template_id=request.template_id,
+            options=orjson.dumps(dict(submission.options)).decode(),
+            metadata=orjson.dumps(request.metadata).decode(),
+        )
+    )
+    made.files.extend(
+        MediaRow(message_id, position, uuid7(), file.url, file.content_type, "stored")
+        for position, file in enumerate(submission.media)
+    )
+    made.events.append(_accepted(message_id, channel.name, provider.name))
+
+
+def _accepted(message_id: UUID, channel: str, provider: str) -> EventRow:
+    return EventRow(
+        message_id=message_id,
+        channel=channel,
+        provider=provider,
+        id=uuid7(),
+        key=key("accepted"),
+        type=f"message.{Status.ACCEPTED}",
+        status=Status.ACCEPTED,
+        bits=STATUS_BIT[Status.ACCEPTED],
+        source="api",
+        attempt=0,
+        received_at=datetime.now(UTC),
+    )
+
+
+def _media(files: Sequence[MediaSource]) -> tuple[OutgoingMedia, ...]:
+    """What the carrier is to fetch: addresses as they stand, types by their extension, nothing resolved."""
+    for place, file in enumerate(files):
+        if file.url is None:
+            raise invalid(f"/media/{place}/id", "There is no such file.", Code.MEDIA_ERROR)
+    return tuple(OutgoingMedia(file.url, content_type(file.url)) for file in files if file.url)
+
+
+def _expiry(request: SendRequest, provider: Provider) -> datetime | None:
+    if request.expires_at is None:
+        return None
+    now = datetime.now(UTC)
+    if request.expires_at <= now:
+        raise invalid("/expires_at", "must be in the future")
+    if provider.max_expiry and request.expires_at > now + timedelta(seconds=provider.max_expiry):
+        days = provider.max_expiry / 86400
+        raise invalid("/expires_at", f"{provider.name} takes at most {days:g} days from now")
+    return request.expires_at
+
+
+def _hold_to_limits(provider: Provider, submission: Submission, channel: ChannelSettings) -> None:
+    broken = provider.check(submission, channel)
+    if broken:
+        errors = [FieldError(pointer=problem.pointer, detail=problem.detail) for problem in broken]
+        raise Problem(broken[0].code, f"{errors[0].pointer}: {errors[0].detail}", errors=errors)

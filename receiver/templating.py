@@ -1,0 +1,60 @@
+"""Messages stored with their carriers: queued here, known by the answer, moved by reports."""
+
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import col, insert, select
+
+from models import Outbox, Template
+from models.events import Submission, TemplateState
+from receiver.problems import invalid
+from receiver.snapshot import snapshot
+from receiver.wakeup import outbox_channel
+
+
+class Templates:
+    """What a send or a new template needs of the table."""
+
+    def __init__(self, engine: AsyncEngine, schema: str) -> None:
+        self._engine, self._schema = engine, schema
+
+    async def save(self, submission: Submission, channel: str, provider: str) -> None:
+        """Queues the call that stores *submission* with the carrier; its id becomes the template's."""
+        template = {
+            "id": submission.id,
+            "origin": "api",
+            "channel": channel,
+            "provider": provider,
+            "name": submission.template_name,
+            "content": {
+                "text": submission.text,
+                "subject": submission.subject,
+                "fallback_text": submission.fallback_text,
+                "media": [{"url": file.url, "content_type": file.content_type} for file in submission.media],
+            },
+            "state": TemplateState.PENDING,
+            "updated_at": func.clock_timestamp(),
+        }
+        queued = {
+            "id": submission.id,
+            "kind": "template",
+            "channel": channel,
+            "state": "queued",
+            "next_at": func.clock_timestamp(),
+            "attempts": 0,
+        }
+        async with self._engine.begin() as connection:
+            await connection.execute(insert(Template).values(template))
+            await connection.execute(insert(Outbox).values(queued))
+            await connection.execute(select(func.pg_notify(outbox_channel(self._schema), "")))
+
+    async def usable(self, template_id: UUID) -> Template:
+        """The template to send. Raises ``Problem`` when there is none or the carrier refused it."""
+        async with snapshot(self._engine) as session:
+            template = await session.scalar(select(Template).where(col(Template.id) == template_id))
+        if template is None or template.origin != "api":
+            raise invalid("/template_id", "There is no such template.")
+        if template.state == TemplateState.FAILED:
+            raise invalid("/template_id", "The carrier could not store this template.")
+        return template

@@ -1,0 +1,77 @@
+"""Reading back: messages as they stand, and everything that happened to them in order of arrival.
+
+*channels* are the only ones that the asker may see; None is all of them.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import col, select
+
+from models import Event, Message
+from receiver import ids, shapes, views
+from receiver.filters import EventPage, MessageFilters
+from receiver.records import by_ids, in_full, standing, visible, with_timelines
+from receiver.snapshot import Channels, snapshot
+
+
+async def message(
+    engine: AsyncEngine, message_id: UUID, *, channels: Channels, superseded: bool = False
+) -> shapes.MessageWithTimeline | None:
+    """The message under its own id, or under that of a record that it adopted."""
+    async with snapshot(engine) as session:
+        rows = list((await by_ids(session, [message_id], channels)).values())
+        return next(iter(await with_timelines(session, rows, superseded=superseded)), None)
+
+
+async def messages(
+    engine: AsyncEngine, filters: MessageFilters, *, region: str, channels: Channels
+) -> shapes.MessageList:
+    """Newest first. Numbers are read as written in *region*."""
+    now = datetime.now(UTC)
+    query = (
+        select(Message)
+        .where(visible(channels), *filters.conditions(region, now))
+        .order_by(col(Message.id).desc())
+        .limit(filters.limit + 1)
+    )
+    async with snapshot(engine) as session:
+        rows = (await session.scalars(query)).all()
+        page = rows[: filters.limit]
+        return shapes.MessageList(
+            data=await in_full(session, page),
+            next_cursor=ids.cursor_of_id(page[-1].id) if len(rows) > len(page) else None,
+            created_after=filters.looks_back_to(now),
+        )
+
+
+async def messages_of(engine: AsyncEngine, message_ids: Sequence[UUID]) -> list[shapes.Message]:
+    """Those of *message_ids* that exist, in that order."""
+    async with snapshot(engine) as session:
+        found = await by_ids(session, message_ids, channels=None)
+        return await in_full(session, [found[named] for named in message_ids if named in found])
+
+
+async def events(
+    engine: AsyncEngine, message_id: UUID, page: EventPage, *, channels: Channels
+) -> shapes.EventList | None:
+    """The timeline of one message in pages, None where there is no such message."""
+    async with snapshot(engine) as session:
+        row = (await by_ids(session, [message_id], channels)).get(message_id)
+        if row is None:
+            return None
+        query = (
+            select(Event)
+            .where(
+                col(Event.message_id) == row.id,
+                col(Event.seq) > (page.cursor or 0),
+                standing(superseded=page.superseded),
+            )
+            .order_by(col(Event.seq))
+            .limit(page.limit + 1)
+        )
+        found = (await session.scalars(query)).all()
+        data = [views.event(event, of=row) for event in found[: page.limit]]
+        return shapes.EventList(data=data, next_cursor=data[-1].cursor if len(found) > len(data) else None)

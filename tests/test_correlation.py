@@ -1,0 +1,215 @@
+"""Reports find their message whichever transaction commits first, and never another channel's."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+
+from models.status import Status, correlation_of, status_of
+from tests.support.store import arrival, messages, postback, send, settle, store, timeline
+
+TRACKING = "MMSMT7Qx2LmZp"
+
+
+@asynccontextmanager
+async def connections(url: str, number: int) -> AsyncIterator[list[asyncpg.Connection]]:
+    opened = [await asyncpg.connect(url) for _ in range(number)]
+    yield opened
+    for connection in opened:
+        await connection.close()
+
+
+async def test_a_report_that_echoes_our_id_needs_no_tracking_id(database_url: str) -> None:
+    async with connections(database_url, 1) as [db]:
+        message_id, submission_id = await send(db)
+
+        await store(db, [arrival(postback("N102", None, **{"client-reference": str(submission_id)}))])
+
+        [message] = await messages(db)
+        assert message_id == message["id"]
+        assert Status.DELIVERED == status_of(message["seen"], message["origin"])
+        assert "own_id" == correlation_of(message["seen"])
+
+
+async def test_a_report_on_a_message_that_nobody_sent_begins_a_timeline(database_url: str) -> None:
+    async with connections(database_url, 1) as [db]:
+        await store(db, [arrival(postback("N101", TRACKING, **{"client-reference": "ord-7"}))])
+        await store(db, [arrival(postback("N102", TRACKING, **{"client-reference": "ord-7"}))])
+
+        [message] = await messages(db)
+        assert ("external", "outbound", "ord-7") == (
+            message["origin"],
+            message["direction"],
+            message["client_reference"],
+        )
+        assert ["N101", "N102"] == await timeline(db, message["id"])
+
+
+async def test_reports_that_name_only_a_foreign_reference_share_one_message(database_url: str) -> None:
+    async with connections(database_url, 1) as [db]:
+        await store(db, [arrival(postback("N101", None, **{"client-reference": "ord-7"}))])
+        await store(db, [arrival(postback("N102", None, **{"client-reference": "ord-7"}))])
+
+        assert 1 == len(await messages(db))
+
+
+async def test_our_id_counts_only_at_the_door_of_the_messages_channel(database_url: str) -> None:
+    async with connections(database_url, 1) as [db]:
+        message_id, submission_id = await send(db)
+        forged = postback("E101", "foreign", **{"client-reference": str(submission_id)})
+
+        await store(db, [arrival(forged, channel="another")])
+
+        ours, foreign = await messages(db)
+        assert message_id == ours["id"]
+        assert Status.ACCEPTED == status_of(ours["seen"], ours["origin"])
+        assert ("external", "another") == (foreign["origin"], foreign["channel"])
+
+
+async def test_our_id_counts_only_for_the_messages_recipient(database_url: str) -> None:
+    async with connections(database_url, 1) as [db]:
+        message_id, submission_id = await send(db)
+        mistaken = postback("N102", "foreign", to="12065559999", **{"client-reference": str(submission_id)})
+
+        await store(db, [arrival(mistaken)])
+
+        assert ["accepted"] == await timeline(db, message_id)
+        assert 2 == len(await messages(db))
+
+
+async def test_an_answer_adopts_the_record_that_an_earlier_report_began(database_url: str) -> None:
+    async with connections(database_url, 1) as [db]:
+        message_id, submission_id = await send(db)
+        await store(db, [arrival(postback("N101", TRACKING))])
+        external = (await messages(db))[1]["id"]
+
+        await settle(db, message_id, submission_id, TRACKING)
+
+        [message] = await messages(db)
+        assert message_id == message["id"]
+        assert Status.SENT == status_of(message["seen"], message["origin"])
+        assert ["accepted", "N101", "queued"] == await timeline(db, message_id)
+        assert message_id == await db.fetchval(
+            "SELECT message_id FROM postback.adopted WHERE id = $1", external
+        )
+        assert message["version"] == await db.fetchval(
+            "SELECT count(DISTINCT version) FROM postback.event WHERE message_id = $1", message_id
+        )
+
+
+async def test_a_report_with_both_ids_adopts_the_record_under_the_tracking_id(database_url: str) -> None:
+    async with connections(database_url, 1) as [db]:
+        message_id, submission_id = await send(db)
+        await store(db, [arrival(postback("E102", TRACKING, timestamp=None))])
+
+        await store(db, [arrival(postback("N202", TRACKING, **{"client-reference": str(submission_id)}))])
+
+        [message] = await messages(db)
+        assert message_id == message["id"]
+        assert ["accepted", "E102", "N202"] == await timeline(db, message_id)
+        attention = await db.fetchrow("SELECT * FROM postback.attention WHERE message_id = $1", message_id)
+        assert (True, False, "E102") == (attention["conflict"], attention["failure"], attention["error_code"])
+
+
+async def test_a_report_that_reached_both_records_counts_once_after_adoption(database_url: str) -> None:
+    async with connections(database_url, 1) as [db]:
+        message_id, submission_id = await send(db)
+        report = postback("N102", TRACKING)
+        await store(db, [arrival(report)])
+        echoed = {**report, "client-reference": str(submission_id)}
+
+        await store(db, [arrival(echoed)])
+
+        assert ["accepted", "N102"] == await timeline(db, message_id)
+
+
+@pytest.mark.parametrize("first", ["report", "answer"])
+async def test_report_and_answer_meet_whichever_transaction_commits_first(
+    database_url: str, first: str
+) -> None:
+    """Both transactions are open at once: the second waits on the first's reference, then sees it."""
+    async with connections(database_url, 2) as [one, two]:
+        message_id, submission_id = await send(one)
+
+        async def report(db: asyncpg.Connection) -> None:
+            await store(db, [arrival(postback("N101", TRACKING))])
+
+        async def answer(db: asyncpg.Connection) -> None:
+            await settle(db, message_id, submission_id, TRACKING)
+
+        leader, follower = (report, answer) if first == "report" else (answer, report)
+        transaction = one.transaction()
+        await transaction.start()
+        await leader(one)
+        following = asyncio.create_task(follower(two))
+        await _until_blocked(one, two)
+        await transaction.commit()
+        await following
+
+        [message] = await messages(one)
+        assert message_id == message["id"]
+        assert Status.SENT == status_of(message["seen"], message["origin"])
+        assert {"accepted", "queued", "N101"} == set(await timeline(one, message_id))
+
+
+async def test_a_report_that_waits_for_an_adoption_follows_its_message(database_url: str) -> None:
+    """Its message is found under one id, and is gone when the lock is granted."""
+    async with connections(database_url, 2) as [one, two]:
+        message_id, submission_id = await send(one)
+        await store(one, [arrival(postback("N101", TRACKING))])
+        transaction = one.transaction()
+        await transaction.start()
+        await settle(one, message_id, submission_id, TRACKING)
+        late = asyncio.create_task(store(two, [arrival(postback("N102", TRACKING))]))
+        await _until_blocked(one, two)
+        await transaction.commit()
+        await late
+
+        [message] = await messages(one)
+        assert Status.DELIVERED == status_of(message["seen"], message["origin"])
+        assert ["accepted", "N101", "queued", "N102"] == await timeline(one, message_id)
+
+
+async def test_a_reference_that_outlived_its_message_begins_a_new_one(database_url: str) -> None:
+    async with connections(database_url, 1) as [db]:
+        await store(db, [arrival(postback("N101", TRACKING))])
+        await db.execute("DELETE FROM postback.message")
+        await db.execute("DELETE FROM postback.event")
+
+        await store(db, [arrival(postback("N102", TRACKING))])
+
+        [message] = await messages(db)
+        assert ["N102"] == await timeline(db, message["id"])
+
+
+async def test_an_inbound_id_is_no_id_of_a_send(database_url: str) -> None:
+    async with connections(database_url, 1) as [db]:
+        inbound = {"origin": "MMS_MO", "code": "N401", "from": "1", "to": "2", "tracking-id": TRACKING}
+
+        await store(db, [arrival(postback("N101", TRACKING)), arrival(inbound)])
+
+        assert ["outbound", "inbound"] == [message["direction"] for message in await messages(db)]
+
+
+async def test_a_reply_names_the_message_that_it_answers(database_url: str) -> None:
+    async with connections(database_url, 1) as [db]:
+        message_id, _ = await send(db)
+        reply = {"code": "N401", "from": "12065550123", "to": "18885551234", "tracking-id": "mo1"}
+
+        await store(db, [arrival(reply)])
+
+        sent, received = await messages(db)
+        assert message_id == received["in_reply_to"]
+        assert sent["conversation_id"] == received["conversation_id"]
+
+
+async def _until_blocked(watcher: asyncpg.Connection, blocked: asyncpg.Connection) -> None:
+    """Until *blocked*'s backend waits for a lock that somebody else holds."""
+    pid = blocked.get_server_pid()
+    for _ in range(40):
+        if await watcher.fetchval("SELECT cardinality(pg_blocking_pids($1))", pid):
+            return
+        await asyncio.sleep(0.005)
+    pytest.fail("the second transaction did not wait for the first")
