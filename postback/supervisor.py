@@ -4,11 +4,12 @@ import asyncio
 import os
 import signal
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
+from asyncio.subprocess import DEVNULL, STDOUT
 from asyncio.subprocess import Process as Running
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from io import FileIO
 from typing import Any
 
 from postback.lifeline import die_with_parent
@@ -125,26 +126,36 @@ class _Child:
 
     async def _live(self) -> int:
         """One life, from start to end; the exit code, or minus the signal's number."""
-        # Python children would hold back the line that says they are ready while their pipe's buffer fills.
-        env = {**os.environ, "PYTHONUNBUFFERED": "1", **self.process.env}
-        # A group of its own: the terminal's Ctrl-C comes to us alone, and we stop everybody in our own way.
-        try:
-            running = await asyncio.create_subprocess_exec(
-                *self.process.argv, env=env, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, process_group=0,
-                preexec_fn=die_with_parent(signal.SIGTERM),
-            )  # fmt: skip
-        except OSError as error:
-            raise SupervisorError(f"{self.process.name} cannot be started ({error}); mend that.") from None
-        assert running.stdout  # noqa: S101 - it was asked for
-        output = asyncio.create_task(self._forward(running.stdout))
+        running, output = await self._spawn()
+        forwarding = asyncio.create_task(self._forward(output))
         readiness = asyncio.create_task(self._become_ready(running))
         try:
             return await running.wait()
         finally:
             await _end(running)
             # What is still in the pipe is to be seen; what holds the pipe open without us is not waited for.
-            await asyncio.wait({output}, timeout=1)
-            await _cancel([output, readiness])
+            await asyncio.wait({forwarding}, timeout=1)
+            await _cancel([forwarding, readiness])
+
+    async def _spawn(self) -> tuple[Running, FileIO]:
+        """The process and the read end of its output."""
+        # Not asyncio's own pipe: with that, wait() goes on until the last grandchild has closed it.
+        read, write = os.pipe()
+        output = FileIO(read)
+        # Python children would hold back the line that says they are ready while their buffer fills.
+        env = {**os.environ, "PYTHONUNBUFFERED": "1", **self.process.env}
+        # A group of its own: the terminal's Ctrl-C comes to us alone, and we stop everybody in our own way.
+        try:
+            running = await asyncio.create_subprocess_exec(
+                *self.process.argv, env=env, stdin=DEVNULL, stdout=write, stderr=STDOUT, process_group=0,
+                preexec_fn=die_with_parent(signal.SIGTERM),
+            )  # fmt: skip
+        except OSError as error:
+            output.close()
+            raise SupervisorError(f"{self.process.name} cannot be started ({error}); mend that.") from None
+        finally:
+            os.close(write)
+        return running, output
 
     async def _become_ready(self, running: Running) -> None:
         check = self.process.ready
@@ -160,16 +171,23 @@ class _Child:
             self._say(f"was not ready after {READY_TIMEOUT:.0f} s, and is stopped")
             await _end(running)
 
-    async def _forward(self, output: asyncio.StreamReader) -> None:
+    async def _forward(self, output: FileIO) -> None:
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), output
+        )
         rest = b""
-        while chunk := await output.read(LONGEST_LINE):
-            *lines, rest = (rest + chunk).split(b"\n")
-            if len(rest) >= LONGEST_LINE:
-                lines, rest = [*lines, rest], b""
-            for line in lines:
-                self._hear(line)
-        if rest:
-            self._hear(rest)
+        try:
+            while chunk := await reader.read(LONGEST_LINE):
+                *lines, rest = (rest + chunk).split(b"\n")
+                if len(rest) >= LONGEST_LINE:
+                    lines, rest = [*lines, rest], b""
+                for line in lines:
+                    self._hear(line)
+        finally:
+            if rest:
+                self._hear(rest)
+            transport.close()
 
     def _hear(self, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip()

@@ -47,7 +47,7 @@ def _boolean(value: Any) -> Any:
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Flag = Annotated[bool, BeforeValidator(_boolean)]
-Limit = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=MAX_LIMIT)]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(_whole_number)]
 Number = Annotated[
     str,
     # a "+" that nobody percent-encoded in a query string arrives as a space

@@ -75,7 +75,7 @@ async def _in_full(session: AsyncSession, rows: Sequence[RowMapping]) -> list[sh
         return []
     wanted = [row["id"] for row in rows]
     query = select(Payload.id, Payload.body).where(col(Payload.id).in_(wanted))
-    bodies = dict(row.tuple() for row in await session.execute(query))
+    bodies = {row.id: row.body for row in await session.execute(query)}
     current = await adopters(session, (named for row in rows for named in row["message_ids"]))
     return [_shape(row, bodies[row["id"]], current) for row in rows]
 

@@ -29,7 +29,7 @@ def standing(*, superseded: bool) -> ColumnElement[bool]:
 async def adopters(session: AsyncSession, message_ids: Iterable[UUID]) -> dict[UUID, UUID]:
     """For each id of a record that was adopted: the message that it became."""
     query = select(Adopted.id, Adopted.message_id).where(col(Adopted.id).in_(set(message_ids)))
-    return dict(row.tuple() for row in await session.execute(query))
+    return {row.id: row.message_id for row in await session.execute(query)}
 
 
 async def by_ids(

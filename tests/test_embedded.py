@@ -1,6 +1,7 @@
 """The embedded Postgres on real clusters and real processes."""
 
 import asyncio
+import importlib.util
 import os
 import shutil
 import signal
@@ -272,6 +273,20 @@ def test_a_server_that_ends_while_starting_gives_its_reason(data_dir: Path) -> N
         EmbeddedPostgres(data_dir, settings={"no_such_setting": "1"}).start()
     with EmbeddedPostgres(data_dir):  # and the lock is free again
         pass
+
+
+def test_an_installed_postgres_serves_as_well_as_the_wheels(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    try:
+        installed = postgres_binaries.find()
+    except EmbeddedPostgresError:
+        pytest.skip("no Postgres is installed beside the wheel")
+    with EmbeddedPostgres(tmp_path) as server:
+        assert f"{installed.major}." in str(asyncio.run(ask(server.url, "SHOW server_version")))
+        assert "É" == asyncio.run(ask(server.url, "SELECT upper('é')"))
+        assert server.url == running_url(tmp_path)
 
 
 def test_without_binaries_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

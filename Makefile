@@ -1,0 +1,48 @@
+# Everything starts from nothing: each target first makes the environment that it needs, in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint bench lock
+
+help: ## these lines
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## the environment, from the pinned lock
+	@:
+
+run: setup ## everything with a practice carrier, and one demonstration message; Ctrl-C stops it
+	$(VENV)/bin/postback up --demo
+
+test: setup ## the whole suite
+	$(VENV)/bin/pytest
+
+lint: setup ## ruff, mypy strict, import rules
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: setup ## the benchmark table
+	$(VENV)/bin/python -m benchmarks
+
+# The settings of this machine's pip and uv (another index, its address) must not get into the lock.
+lock: ## writes requirements.lock anew from pyproject.toml
+	rm -rf $(VENV)/lock
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/pip install --quiet --disable-pip-version-check uv
+	UV_NO_CONFIG=1 $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--extra dev --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
+		--output-file requirements.lock pyproject.toml
+	rm -rf $(VENV)/lock
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Postback needs Python 3.11 or later; make PYTHON=python3.12 names another one." >&2; exit 1; }
+	@echo "Installing what requirements.lock names into $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

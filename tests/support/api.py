@@ -1,0 +1,126 @@
+"""The API as an app of its own, over a real database and with a submit that only writes down."""
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+from sqlmodel import insert
+from starlette.applications import Starlette
+from uuid_utils.compat import uuid7
+
+from models import Template
+from models.base import SCHEMA
+from receiver import api
+from receiver.auth import Auth, create_key
+from receiver.config import Settings
+from receiver.db import async_url
+from receiver.requests import SendRequest, Sent, TemplateRequest
+from receiver.secrets import Secrets
+from tests.support.records import CHANNEL, PROVIDER, accept, outgoing
+
+SECRETS = Secrets(["a key for tests"])
+
+
+@dataclass
+class RecordingSubmit:
+    """Accepts everything; what it was asked stands in *calls*."""
+
+    database_url: str
+    engine: AsyncEngine
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    refusal: Exception | None = None
+    replayed: bool = False
+
+    async def send(self, request: SendRequest, **given: Any) -> Sent:
+        self.calls.append({"request": request, **given})
+        if self.refusal:
+            raise self.refusal
+        rows = (
+            outgoing(to, text=request.text, client_reference=request.client_reference) for to in request.to
+        )
+        return Sent(await accept(self.database_url, *rows), replayed=self.replayed)
+
+    async def save_template(self, request: TemplateRequest, *, channels: frozenset[str] | None) -> UUID:
+        template_id = uuid7()
+        content = request.model_dump(mode="json", exclude={"channel", "name"})
+        values = {
+            "id": template_id,
+            "origin": "api",
+            "channel": request.channel,
+            "provider": PROVIDER,
+            "name": request.name,
+            "content": content,
+            "state": "pending",
+            "updated_at": datetime.now(UTC),
+        }
+        async with self.engine.begin() as connection:
+            await connection.execute(insert(Template).values(values))
+        return template_id
+
+
+@dataclass
+class Api:
+    app: Starlette
+    client: httpx.AsyncClient
+    engine: AsyncEngine
+    submit: RecordingSubmit
+    health: list[bool]
+
+    async def key(self, *scopes: str, channels: Collection[str] | None = None) -> dict[str, str]:
+        """The headers of a new key."""
+        key = await create_key(self.engine, SECRETS, name="tests", scopes=scopes, channels=channels)
+        return {"Authorization": f"Bearer {key}"}
+
+    async def get(self, path: str, **options: Any) -> Any:
+        """The JSON of a GET that succeeds."""
+        response = await self.client.get(path, **options)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+
+def _engine(database_url: str) -> AsyncEngine:
+    return create_async_engine(
+        async_url(database_url),
+        poolclass=NullPool,
+        execution_options={"schema_translate_map": {SCHEMA: SCHEMA}},
+        connect_args={"timeout": 5},
+    )
+
+
+def build(
+    database_url: str, *, rate: int = 10_000
+) -> tuple[Starlette, AsyncEngine, RecordingSubmit, list[bool]]:
+    engine = _engine(database_url)
+    submit = RecordingSubmit(database_url, engine)
+    health = [True]
+
+    async def ready() -> bool:
+        return health[0]
+
+    app = Starlette(
+        routes=api.routes(), middleware=api.middleware(), exception_handlers=api.exception_handlers()
+    )
+    settings = Settings(database_url=database_url)
+    app.state.context = api.Context(settings, engine, submit, Auth(engine, SECRETS, rate), ready)
+    return app, engine, submit, health
+
+
+@asynccontextmanager
+async def running(database_url: str, *, rate: int = 10_000) -> AsyncIterator[Api]:
+    """The API with a client whose key has every scope."""
+    app, engine, submit, health = build(database_url, rate=rate)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://postback") as client:
+        served = Api(app, client, engine, submit, health)
+        client.headers.update(await served.key("read", "send", "admin"))
+        yield served
+    await engine.dispose()
+
+
+__all__ = ["CHANNEL", "SECRETS", "Api", "build", "running"]

@@ -1,0 +1,120 @@
+"""A whole installation in the test's event loop: receiver, sender and practice carrier, over real HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from receiver import auth, config, db, secrets
+from receiver.app import App, providers_of
+from receiver.config import Settings
+from sender import loop
+from tests.support.carrier import running, running_simulator
+
+CHANNEL, TOKEN, API_KEY = "sinch-us", "a-token-for-tests", "the-carriers-key"
+US, THEM = "+18885551234", "+12065550123"
+
+
+class Installation:
+    """What a person would do to it, through its API and the practice carrier's control routes."""
+
+    def __init__(self, api: httpx.AsyncClient, carrier: httpx.AsyncClient, settings: Settings) -> None:
+        self.api, self.carrier, self.settings = api, carrier, settings
+        self._sender: tuple[asyncio.Task[None], asyncio.Event] | None = None
+
+    async def send(self, to: str = THEM, **fields: Any) -> dict[str, Any]:
+        """The message that was accepted for *to*."""
+        answer = await self.api.post("/v1/messages", json={"to": to, "text": "Hello", **fields})
+        assert 202 == answer.status_code, answer.text
+        message: dict[str, Any] = answer.json()["data"][0]
+        return message
+
+    async def message(self, message_id: str) -> dict[str, Any]:
+        answer = await self.api.get(f"/v1/messages/{message_id}")
+        assert 200 == answer.status_code, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def until(self, message_id: str, *statuses: str, within: float = 5) -> dict[str, Any]:
+        """The message once it has one of *statuses*. Raises ``TimeoutError``."""
+        async with asyncio.timeout(within):
+            while True:
+                message = await self.message(message_id)
+                if message["status"] in statuses:
+                    return message
+                await asyncio.sleep(0.01)
+
+    async def order(self, **faults: Any) -> None:
+        answer = await self.carrier.post("/practice/faults", json=faults)
+        assert answer.is_success, answer.text
+
+    async def journal(self) -> list[dict[str, Any]]:
+        """The sends that the carrier received."""
+        entries = (await self.carrier.get("/practice/journal")).json()["data"]
+        return [entry for entry in entries if entry["kind"] == "request"]
+
+    async def hook(self, body: bytes) -> httpx.Response:
+        return await self.api.post(f"/hooks/{CHANNEL}/{TOKEN}", content=body)
+
+    def start_sender(self) -> None:
+        stop = asyncio.Event()
+        running_sender = loop.run(self.settings, providers_of(self.settings), stop)
+        self._sender = (asyncio.create_task(running_sender), stop)
+
+    async def stop_sender(self) -> None:
+        if self._sender:
+            task, stop = self._sender
+            stop.set()
+            await task
+            self._sender = None
+
+
+@asynccontextmanager
+async def installation(
+    database_url: str, *, sender: bool = True, **channel: Any
+) -> AsyncIterator[Installation]:
+    """*channel* are further keys of the one channel that is configured."""
+    async with running_simulator([]) as carrier_url:
+        settings = config.settings(
+            {
+                "database_url": database_url,
+                "secret_key": "a key for tests",
+                "channels": {
+                    CHANNEL: {
+                        "provider": "sinch_mms",
+                        "tokens": [TOKEN],
+                        "from": [US],
+                        "api_key": API_KEY,
+                        "base_url": f"{carrier_url}/ep/v2/",
+                        **channel,
+                    }
+                },
+            }
+        )
+        async with running(App(settings)) as url:
+            headers = {"authorization": f"Bearer {await _key(settings)}"}
+            async with (
+                httpx.AsyncClient(base_url=url, headers=headers) as api,
+                httpx.AsyncClient(base_url=carrier_url) as carrier,
+            ):
+                account = {
+                    "provider": "sinch_mms",
+                    "api_key": API_KEY,
+                    "callback_url": f"{url}/hooks/{CHANNEL}/{TOKEN}",
+                }
+                assert (await carrier.post("/practice/accounts", json=account)).is_success
+                installed = Installation(api, carrier, settings)
+                if sender:
+                    installed.start_sender()
+                yield installed
+                await installed.stop_sender()
+
+
+async def _key(settings: Settings) -> str:
+    engine = db.engine(settings.database_url, settings.db_schema, size=1)
+    try:
+        return await auth.create_key(engine, secrets.load(settings), name="test", scopes=list(auth.Scope))
+    finally:
+        await engine.dispose()

@@ -1,0 +1,163 @@
+"""The OpenAPI document says what the API does, no less and no more."""
+
+import asyncio
+import re
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from html.parser import HTMLParser
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+import uvicorn
+from hypothesis import HealthCheck, Phase
+from schemathesis import checks
+from schemathesis.core.result import Ok
+
+from models.events import Inbound, Report
+from models.status import Status
+from receiver import api as routes
+from receiver import examples, shapes
+from receiver.auth import create_key
+from receiver.problems import Code
+from tests.support.api import SECRETS, Api, build, running
+from tests.support.records import accept, outgoing, tell
+
+EXAMPLES_PER_OPERATION = 20
+
+
+@pytest.fixture
+async def api(database_url: str) -> AsyncIterator[Api]:
+    async with running(database_url) as served:
+        yield served
+
+
+def test_every_route_is_in_the_document_and_the_other_way_round() -> None:
+    served = {
+        (re.sub(r"{(\w+):\w+}", r"{\1}", route.path), method)
+        for route in routes.routes()
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    described = {
+        (path, method.upper()) for path, item in routes.description()["paths"].items() for method in item
+    }
+
+    assert served == described
+
+
+def test_every_reference_of_the_document_leads_somewhere() -> None:
+    document = routes.description()
+    referenced = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
+
+    assert "3.1.0" == document["openapi"]
+    assert referenced == document["components"]["schemas"].keys()
+
+
+def test_operation_ids_are_unique() -> None:
+    ids = [of["operationId"] for item in routes.description()["paths"].values() for of in item.values()]
+
+    assert sorted(set(ids)) == sorted(ids)
+
+
+@pytest.mark.parametrize(
+    ("shape", "example"),
+    [
+        (shapes.Message, examples.MESSAGE),
+        (shapes.Event, examples.EVENT),
+        (shapes.Template, examples.TEMPLATE),
+        (shapes.Payload, examples.PAYLOAD),
+    ],
+)
+def test_examples_are_what_their_shapes_make(shape: type[shapes.Shape], example: dict[str, Any]) -> None:
+    assert example == shape.model_validate(example).model_dump(mode="json")
+
+
+async def test_the_reference_explains_every_operation_and_code_without_outside_help(api: Api) -> None:
+    response = await api.client.get("/docs", headers={"Authorization": ""})
+    page = Page(response.text)
+
+    assert "text/html; charset=utf-8" == response.headers["content-type"]
+    assert {str(code) for code in Code} <= page.ids
+    assert page.links - {"/openapi.json"} <= {f"#{one}" for one in page.ids}
+    assert not page.loaded
+    for path in routes.description()["paths"]:
+        assert path in response.text
+
+
+class Page(HTMLParser):
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.links: set[str] = set()
+        self.loaded: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.ids |= {given["id"] or ""} if "id" in given else set()
+        self.links |= {given["href"] or ""} if tag == "a" else set()
+        self.loaded += [tag] if tag in ("script", "link", "img", "iframe") else []
+
+
+@pytest.fixture
+def server(database_url: str, free_port: int) -> Iterator[tuple[str, dict[str, str]]]:
+    """The API on loopback with some messages in it, and the headers of a key for everything."""
+    app, engine, _, _ = build(database_url)
+
+    async def fill() -> str:
+        await accept(database_url, outgoing(client_reference="order-42"))
+        await tell(database_url, Report("c1", "E102", Status.REJECTED, ("c1",), client_reference="x"))
+        await tell(database_url, Inbound("in-1", ("in-1",), sender="+12065550123", text="Yes"))
+        return await create_key(engine, SECRETS, name="fuzz", scopes=("read", "send", "admin"))
+
+    key = asyncio.run(fill())
+    listening = socket.create_server(("127.0.0.1", free_port))
+    running = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws="none"))
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+    thread.start()
+    yield f"http://127.0.0.1:{free_port}", {"Authorization": f"Bearer {key}"}
+    running.should_exit = True
+    thread.join(timeout=10)
+    listening.close()
+
+
+def test_whatever_the_document_allows_or_forbids_is_answered_as_it_says(
+    server: tuple[str, dict[str, str]],
+) -> None:
+    url, headers = server
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    tried = 0
+    for found in schema.get_all_operations():
+        assert isinstance(found, Ok), found
+        operation = found.ok()
+        for mode in schemathesis.GenerationMode:
+            tried += 1
+            _fuzz(operation, mode, headers)
+
+    assert tried >= len(routes.routes())
+
+
+def _fuzz(operation: Any, mode: Any, headers: dict[str, str]) -> None:
+    try:
+        cases = operation.as_strategy(generation_mode=mode)
+    except Exception:
+        if mode is schemathesis.GenerationMode.NEGATIVE and not operation.query and not operation.body:
+            return  # nothing about it can be wrong
+        raise
+
+    @hypothesis.given(case=cases)
+    @hypothesis.settings(
+        max_examples=EXAMPLES_PER_OPERATION,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def run(case: Any) -> None:
+        response = case.call(headers=headers)
+        case.validate_response(response, headers=headers, excluded_checks=[checks.ignored_auth])
+
+    run()
