@@ -24,7 +24,7 @@ def timestamp(*, nullable: bool = False) -> Any:
     return Field(
         default=None,
         sa_type=DateTime(timezone=True),
-        nullable=nullable,  # type: ignore[call-overload]
+        nullable=nullable,
     )
 
 

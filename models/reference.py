@@ -5,6 +5,15 @@ from sqlmodel import Field, SQLModel
 
 from models.base import UUID, table_args
 
+#: begins the ids that we give where a carrier gives none; they find messages and are never shown
+INTERNAL = "postback:"
+#: a report that names nothing but somebody else's reference is kept under that
+FOREIGN_REFERENCE = f"{INTERNAL}client-reference:"
+#: an inbound message without an id is known by its numbers, its content and the carrier's time
+TIMED_INBOUND = f"{INTERNAL}inbound:"
+#: and where the carrier tells no time either, for a minute: after that an equal text is a second text
+UNTIMED_INBOUND = f"{INTERNAL}untimed-inbound:"
+
 
 class Reference(SQLModel, table=True):
     """The id comes first in the key, because people look up by the id alone.

@@ -14,11 +14,10 @@ from uuid_utils.compat import uuid7
 
 from models.errors import SPECIFICITY
 from models.events import Event, Inbound, Report, TemplateReport
+from models.reference import FOREIGN_REFERENCE, TIMED_INBOUND, UNTIMED_INBOUND
 from models.status import CORRELATION_BIT, STATUS_BIT, Correlation, Status, bits
 from receiver.rows import EventRow, InboundRow, MediaRow, TemplateRow
 
-#: a report that names nothing but somebody else's reference is kept under that, apart from carriers' ids
-FOREIGN_REFERENCE = "client-reference:"
 #: the index on references holds no longer ones
 LONGEST_ID = 255
 
@@ -92,10 +91,16 @@ def _report(report: Report, channel: str, provider: str, payload_id: UUID, recei
 def _add_inbound(
     made: Rows, inbound: Inbound, channel: str, provider: str, payload_id: UUID, received_at: datetime
 ) -> None:
-    candidate = uuid7()
+    candidate, identity = uuid7(), key("inbound", *inbound.identity)
+    provider_message_id, seen = inbound.provider_message_id, STATUS_BIT[Status.RECEIVED]
+    if provider_message_id is None and inbound.occurred_at:
+        provider_message_id = f"{TIMED_INBOUND}{identity}"
+    elif provider_message_id is None:
+        provider_message_id = f"{UNTIMED_INBOUND}{identity}"
+        seen |= CORRELATION_BIT[Correlation.GUESSED]
     made.events.append(
         EventRow(
-            provider_message_id=inbound.provider_message_id,
+            provider_message_id=provider_message_id,
             inbound=True,
             candidate=candidate,
             channel=channel,
@@ -104,10 +109,10 @@ def _add_inbound(
             our_number=inbound.recipient,
             contact=inbound.sender,
             id=uuid7(),
-            key=key("inbound", *inbound.identity),
+            key=identity,
             type="message.received",
             status=Status.RECEIVED,
-            bits=STATUS_BIT[Status.RECEIVED],
+            bits=seen,
             source="report",
             provider_status=inbound.provider_status,
             occurred_at=inbound.occurred_at,

@@ -12,6 +12,7 @@ from sqlmodel import col, select
 
 from models import Attention, Message, Reference
 from models.errors import ErrorClass
+from models.reference import INTERNAL
 from models.status import (
     CONFLICT_BITS,
     OUTCOME,
@@ -22,7 +23,6 @@ from models.status import (
     seen_range,
 )
 from receiver import phone
-from receiver.correlate import FOREIGN_REFERENCE
 from receiver.ids import IdCursor, SequenceCursor
 from receiver.moments import GivenMoment
 from receiver.partitions import first_id
@@ -188,7 +188,7 @@ def _attended(condition: ColumnElement[bool] | Mapped[bool]) -> ColumnElement[bo
 
 
 def _referenced(provider_message_id: str) -> ColumnElement[bool]:
-    if provider_message_id.startswith(FOREIGN_REFERENCE):
+    if provider_message_id.startswith(INTERNAL):
         return false()
     return col(Message.id).in_(
         select(Reference.message_id).where(col(Reference.provider_message_id) == provider_message_id)

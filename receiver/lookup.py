@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlmodel import col
 
 from models import Message, Reference
+from models.reference import INTERNAL
 from receiver import ids, shapes
-from receiver.correlate import FOREIGN_REFERENCE
 from receiver.records import by_ids, visible, with_timelines
 from receiver.requests import LookupRequest
 from receiver.snapshot import Channels, snapshot
@@ -36,7 +36,7 @@ async def lookup(engine: AsyncEngine, request: LookupRequest, *, channels: Chann
             .join(Message, col(Message.id) == col(Reference.message_id))
             .where(
                 col(Reference.provider_message_id).in_(request.provider_message_ids),
-                col(Reference.provider_message_id).not_like(f"{FOREIGN_REFERENCE}%"),
+                col(Reference.provider_message_id).not_like(f"{INTERNAL}%"),
                 visible(channels),
             ),
         )

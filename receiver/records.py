@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
 from models import Adopted, Attention, Event, Media, Message, MessageBody, Reference
+from models.reference import INTERNAL
 from receiver import shapes, views
-from receiver.correlate import FOREIGN_REFERENCE
 from receiver.snapshot import Channels
 
 
@@ -105,6 +105,6 @@ async def _provider_message_ids(session: AsyncSession, message_ids: Sequence[UUI
     )
     names: dict[UUID, set[str]] = defaultdict(set)
     for message_id, name in await session.execute(query):
-        if not name.startswith(FOREIGN_REFERENCE):
+        if not name.startswith(INTERNAL):
             names[message_id].add(name)
     return names

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 import orjson
@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 
 from models.events import OutgoingMedia, Submission
 from models.status import STATUS_BIT, Status
-from receiver import db, phone, routing
+from receiver import db, limits, phone, routing
 from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable
 from receiver.config import ChannelSettings, Settings
 from receiver.correlate import key
@@ -101,7 +101,7 @@ class Submit:
             fallback_text=request.fallback_text,
             template_name=request.name,
         )
-        _hold_to_limits(provider, submission, channel)
+        limits.hold(provider, channel, submission)
         await self._templates.save(submission, channel.name, provider.name)
         return template_id
 
@@ -126,16 +126,16 @@ class Submit:
             subject=request.subject,
             media=_media(request.media),
             fallback_text=request.fallback_text,
-            expires_at=_expiry(request, provider),
+            expires_at=request.expires_at,
             provider_template_id=str(request.template_id) if template else None,
             options=request.options,
             kind=kind,
         )
-        recipients = self._recipients(request, channel)
-        _hold_to_limits(provider, replace(submission, recipient=recipients[0]), channel)
+        copies = [replace(submission, recipient=number) for number in self._recipients(request, channel)]
+        limits.hold(provider, channel, *copies)
         made = _Prepared([], [], [], None)
-        for recipient in recipients:
-            _add(made, replace(submission, recipient=recipient), request, channel, provider)
+        for copy in copies:
+            _add(made, copy, request, channel, provider)
         return made
 
     def _usable(self, channels: frozenset[str] | None) -> dict[str, ChannelSettings]:
@@ -248,22 +248,3 @@ def _media(files: Sequence[MediaSource]) -> tuple[OutgoingMedia, ...]:
         if file.url is None:
             raise invalid(f"/media/{place}/id", "There is no such file.", Code.MEDIA_ERROR)
     return tuple(OutgoingMedia(file.url, content_type(file.url)) for file in files if file.url)
-
-
-def _expiry(request: SendRequest, provider: Provider) -> datetime | None:
-    if request.expires_at is None:
-        return None
-    now = datetime.now(UTC)
-    if request.expires_at <= now:
-        raise invalid("/expires_at", "must be in the future")
-    if provider.max_expiry and request.expires_at > now + timedelta(seconds=provider.max_expiry):
-        days = provider.max_expiry / 86400
-        raise invalid("/expires_at", f"{provider.name} takes at most {days:g} days from now")
-    return request.expires_at
-
-
-def _hold_to_limits(provider: Provider, submission: Submission, channel: ChannelSettings) -> None:
-    broken = provider.check(submission, channel)
-    if broken:
-        errors = [FieldError(pointer=problem.pointer, detail=problem.detail) for problem in broken]
-        raise Problem(broken[0].code, f"{errors[0].pointer}: {errors[0].detail}", errors=errors)

@@ -47,10 +47,12 @@ async def messages(
         )
 
 
-async def messages_of(engine: AsyncEngine, message_ids: Sequence[UUID]) -> list[shapes.Message]:
+async def messages_of(
+    engine: AsyncEngine, message_ids: Sequence[UUID], *, channels: Channels
+) -> list[shapes.Message]:
     """Those of *message_ids* that exist, in that order."""
     async with snapshot(engine) as session:
-        found = await by_ids(session, message_ids, channels=None)
+        found = await by_ids(session, message_ids, channels)
         return await in_full(session, [found[named] for named in message_ids if named in found])
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from models.errors import ErrorClass
 from models.events import Inbound, MediaPart, Report
+from models.reference import FOREIGN_REFERENCE
 from models.status import Outcome, Status
 from receiver.problems import Problem
 from receiver.rows import MediaRow
@@ -217,7 +218,7 @@ async def test_somebody_elses_reference_is_no_provider_message_id(api: Api, data
     await tell(database_url, foreign)
 
     (message,) = (await api.get(MESSAGES, params={"client_reference": "theirs"}))["data"]
-    hidden = await api.get(MESSAGES, params={"provider_message_id": "client-reference:theirs"})
+    hidden = await api.get(MESSAGES, params={"provider_message_id": f"{FOREIGN_REFERENCE}theirs"})
 
     assert [] == message["provider_message_ids"]
     assert [] == hidden["data"]
@@ -422,3 +423,12 @@ async def test_media_of_a_message_stand_in_their_order(api: Api, database_url: s
     shown = (await api.get(f"{MESSAGES}/{message.id}"))["media"]
 
     assert ["https://x/0", "https://x/1"] == [file["url"] for file in shown]
+
+
+async def test_a_bound_key_sees_no_more_of_what_it_sends_than_its_channels(api: Api) -> None:
+    bound = await api.key("send", channels=["other"])
+
+    response = await api.client.post(MESSAGES, json={"to": "+12065550123"}, headers=bound)
+
+    assert frozenset({"other"}) == api.submit.calls[0]["channels"]
+    assert [] == response.json()["data"]

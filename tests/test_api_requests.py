@@ -102,7 +102,7 @@ async def test_a_body_without_end_of_nesting_is_refused(api: Api) -> None:
 
 
 async def test_an_idempotency_key_has_1_to_255_printable_characters(api: Api) -> None:
-    for key in (b"", b'""', b"x" * 256, "caf\u00e9".encode("latin-1")):
+    for key in (b"", b'""', b'"unfinished', b"x" * 256, "caf\u00e9".encode("latin-1")):
         response = await api.client.post(
             MESSAGES, json={"to": "+12065550123"}, headers=[(b"Idempotency-Key", key)]
         )

@@ -213,3 +213,33 @@ async def _until_blocked(watcher: asyncpg.Connection, blocked: asyncpg.Connectio
             return
         await asyncio.sleep(0.005)
     pytest.fail("the second transaction did not wait for the first")
+
+
+async def test_an_inbound_message_without_an_id_is_known_by_the_carriers_time(database_url: str) -> None:
+    async with connections(database_url, 1) as [db]:
+        inbound = {
+            "code": "N401",
+            "from": "12065550123",
+            "to": "18885551234",
+            "timestamp": "2026-11-21T09:00:01Z",
+        }
+
+        await store(db, [arrival(inbound)])
+        await store(db, [arrival(inbound), arrival({**inbound, "timestamp": "2026-11-21T09:00:02Z"})])
+
+        assert 2 == len(await messages(db))
+
+
+async def test_an_inbound_message_without_id_and_time_is_the_same_for_a_minute(database_url: str) -> None:
+    """A second "Yes" an hour later is a second message."""
+    async with connections(database_url, 1) as [db]:
+        inbound = {"code": "N401", "from": "12065550123", "to": "18885551234", "text": "Yes"}
+        await store(db, [arrival(inbound)])
+        await store(db, [arrival(inbound)])
+        [first] = await messages(db)
+        await db.execute("UPDATE postback.message SET updated_at = updated_at - interval '1 hour'")
+
+        await store(db, [arrival(inbound)])
+
+        assert "guessed" == correlation_of(first["seen"])
+        assert 2 == len(await messages(db))

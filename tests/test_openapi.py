@@ -128,24 +128,28 @@ def test_whatever_the_document_allows_or_forbids_is_answered_as_it_says(
 ) -> None:
     url, headers = server
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    # JSON Schema has no way to say that no string may hold a NUL; that it is refused has a test of its own
+    schema.config.generation.allow_x00 = False
     tried = 0
     for found in schema.get_all_operations():
         assert isinstance(found, Ok), found
         operation = found.ok()
+        takes_something = any((operation.path_parameters, operation.query, operation.headers, operation.body))
         for mode in schemathesis.GenerationMode:
-            tried += 1
-            _fuzz(operation, mode, headers)
+            if takes_something or mode is schemathesis.GenerationMode.POSITIVE:
+                _fuzz(operation, mode, headers)
+                tried += 1
 
-    assert tried >= len(routes.routes())
+    assert tried > len(routes.routes())
+
+
+def _excluded(case: Any) -> list[Any]:
+    """A cursor is opaque, so no schema says which ones a list gave out."""
+    return [checks.positive_data_acceptance] if "cursor" in (case.query or {}) else []
 
 
 def _fuzz(operation: Any, mode: Any, headers: dict[str, str]) -> None:
-    try:
-        cases = operation.as_strategy(generation_mode=mode)
-    except Exception:
-        if mode is schemathesis.GenerationMode.NEGATIVE and not operation.query and not operation.body:
-            return  # nothing about it can be wrong
-        raise
+    cases = operation.as_strategy(generation_mode=mode)
 
     @hypothesis.given(case=cases)
     @hypothesis.settings(
@@ -158,6 +162,6 @@ def _fuzz(operation: Any, mode: Any, headers: dict[str, str]) -> None:
     )
     def run(case: Any) -> None:
         response = case.call(headers=headers)
-        case.validate_response(response, headers=headers, excluded_checks=[checks.ignored_auth])
+        case.validate_response(response, headers=headers, excluded_checks=_excluded(case))
 
     run()

@@ -19,7 +19,7 @@ async def send(ask: Ask[Query, SendRequest]) -> Response:
         request_hash=ask.body_hash,
         channels=ask.channels,
     )
-    data = await timeline.messages_of(ask.context.engine, sent.message_ids)
+    data = await timeline.messages_of(ask.context.engine, sent.message_ids, channels=ask.channels)
     headers = {"Idempotency-Replayed": "true"} if sent.replayed else None
     return json(shapes.SentMessages(data=data), 202, headers)
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from receiver.api.operation import Nothing, Operation, Page
+from receiver.api.reading import KEY_PATTERN
 from receiver.problems import MEDIA_TYPE, ProblemDocument
 
 VERSION = "1"
@@ -149,7 +150,7 @@ def _bare(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _header(name: str, text: str) -> dict[str, Any]:
-    schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[A-Za-z0-9_-]+$"}
+    schema = {"type": "string", "pattern": KEY_PATTERN}
     return {"name": name, "in": "header", "required": False, "schema": schema, "description": text}
 
 

@@ -13,7 +13,7 @@ from receiver.requests import TemplateRequest
 
 async def save_template(ask: Ask[Query, TemplateRequest]) -> Response:
     template_id = await ask.context.submit.save_template(ask.body, channels=ask.channels)
-    template = await templates.template(ask.context.engine, template_id, channels=None)
+    template = await templates.template(ask.context.engine, template_id, channels=ask.channels)
     if template is None:
         raise not_found()
     return json(template, 201, {"Location": f"/v1/templates/{template_id}"})

@@ -41,7 +41,7 @@ _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 def document(body: bytes) -> Any:
     """The JSON in *body*, numbers as text, whatever its content type said. Raises ``Unreadable``."""
     # a stray Latin-1 byte in a description must not cost the report around it
-    decoded = body.decode(json.detect_encoding(body), "replace").strip().removeprefix("\ufeff")
+    decoded = body.decode(json.detect_encoding(body), "replace").strip()
     if not decoded:
         raise Unreadable("the body is empty")
     if decoded.startswith("<"):

@@ -106,7 +106,7 @@ def _name_problems(submission: Submission) -> Iterator[Problem]:
 
 
 def _address_problems(submission: Submission) -> Iterator[Problem]:
-    if not _digits(submission.recipient).isdecimal():  # E110
+    if not (submission.recipient or "").startswith("+"):  # E110, of short codes too
         yield Problem("/to", "Sinch MMS sends to a phone number with its country code")
     if submission.sender is None:
         yield Problem("/from", "Sinch MMS needs a sender; name one, or list the channel's numbers")

@@ -1,7 +1,7 @@
 """The SQL functions: what must happen to many messages in one statement, one lock order and one commit.
 
 Each ``*.sql`` file reads and runs as it stands in a schema called ``postback``; at load the schema's
-configured name and the bits of `models.status` take their places.
+configured name and the constants of `models` take their places.
 """
 
 import re
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.base import SCHEMA
+from models.reference import UNTIMED_INBOUND
 from models.status import (
     CONFLICT_BITS,
     CORRELATION_BIT,
@@ -19,20 +20,21 @@ from models.status import (
     Status,
 )
 
-_FILES = ("types", "append", "adopt", "resolve", "templates", "ingest", "submit", "outbox")
+_FILES = ("types", "append", "adopt", "resolve", "templates", "ingest", "submit", "outbox", "intervene")
 _CONSTANTS = {
     ":success_bits": SUCCESS_BITS,
     ":conflict_bits": CONFLICT_BITS,
     ":failure_bits": FAILURE_BITS,
     ":uncertain_bit": STATUS_BIT[Status.UNCERTAIN],
     ":own_id_bit": CORRELATION_BIT[Correlation.OWN_ID],
+    ":untimed_inbound": UNTIMED_INBOUND,
 }
 
 
 def qualified(text: str, schema: str) -> str:
-    """*text* with every ``postback.name`` in the configured schema and every ``:..._bits`` a number."""
+    """*text* with every ``postback.name`` in the configured schema and every ``:constant`` its value."""
     text = re.sub(rf"\b{SCHEMA}\.(?=[a-z])", f'"{schema}".', text)
-    return re.sub(r":\w+_bits?\b", lambda name: str(_CONSTANTS[name[0]]), text)
+    return re.sub("|".join(_CONSTANTS), lambda name: str(_CONSTANTS[name[0]]), text)
 
 
 def create_statements(schema: str) -> Iterator[str]:

@@ -27,6 +27,14 @@ DECLARE
     astray uuid[];
     pair record;
 BEGIN
+    IF EXISTS (SELECT FROM unnest(events) e WHERE e.provider_message_id LIKE ':untimed_inbound%') THEN
+        -- The same again within a minute is the carrier's second try, later it is a second message.
+        DELETE FROM postback.reference r USING unnest(events) e, postback.message m
+        WHERE e.provider_message_id LIKE ':untimed_inbound%' AND r.provider_message_id = e.provider_message_id
+            AND r.channel = e.channel AND r.inbound AND m.id = r.message_id
+            AND m.updated_at < e.received_at - interval '60 seconds';
+    END IF;
+
     FOR round IN 1..5 LOOP
         -- Each step is a statement of its own: an insert that yields to a row which another transaction has
         -- just committed does not see that row, the next statement does.

@@ -52,7 +52,7 @@ def arrival(*postbacks: dict[str, Any], channel: str = CHANNEL.name) -> Arrival:
 
 
 async def store(connection: Any, arrivals: Sequence[Arrival]) -> list[str]:
-    """Stores *arrivals* as one batch in the transaction that is open on *connection*, or in one of its own."""
+    """Stores *arrivals* as one batch, in the transaction that is open on *connection* if there is one."""
     ingest = Ingest("", SCHEMA)
     return await ingest._write(connection, [ingest._prepare(one) for one in arrivals])
 

@@ -1,0 +1,53 @@
+"""``python -m benchmarks``: the table, and the same under ``benchmarks/results/``."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+from rich.console import Console
+
+from benchmarks import contenders, machine, report, rounds
+from benchmarks.traffic import known
+
+RESULTS = Path(__file__).parent / "results" / "latest.json"
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    rounds_: Annotated[int, typer.Option("--rounds", min=1, help="Turns of each contender.")] = 5,
+    seconds: Annotated[float, typer.Option(help="Counted seconds of a turn.")] = 4.0,
+    warm_up: Annotated[float, typer.Option(help="Seconds before them.")] = 1.0,
+    connections: Annotated[int, typer.Option(min=1, help="Callers at once.")] = 128,
+    workers: Annotated[int, typer.Option(min=1, help="Web processes of each contender.")] = 1,
+    messages: Annotated[int, typer.Option(min=2000, help="Messages that reports are about.")] = 60_000,
+    output: Annotated[Path, typer.Option(help="Where the JSON goes.")] = RESULTS,
+) -> None:
+    """Postback beside an echo and beside a session per request, on one Postgres that forgets nothing."""
+    options = rounds.Options(rounds_, seconds, warm_up, connections, workers, messages)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        entries = runner.run(_measured(options, output))
+    if not all(turn.counts for entry in entries for turn in entry.turns):
+        sys.exit(1)
+
+
+async def _measured(options: rounds.Options, output: Path) -> list[rounds.Entry]:
+    console = Console()
+    messages = known(options.messages)
+    async with contenders.started(messages, workers=options.workers) as field:
+        entries = rounds.entries(field, messages)
+        with console.status("") as status:
+            await rounds.play(entries, options, field.postgres_pid, lambda entry: status.update(entry.label))
+        made = report.as_dict(entries, options, machine.facts(contenders.SCRATCH), field.postgres)
+    report.write(made, output)
+    report.show(made, console)
+    return entries
+
+
+if __name__ == "__main__":
+    app()

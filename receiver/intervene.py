@@ -1,0 +1,61 @@
+"""What a person may still decide about a message: to stop it, or what became of an uncertain one."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from models.errors import SPECIFICITY, ErrorClass
+from models.status import Status, bits
+from receiver import db
+from receiver.correlate import key
+from receiver.problems import Code, Problem
+from receiver.rows import EventRow
+from receiver.sql import qualified
+
+_ERRORS = {Status.CANCELED: ErrorClass.CANCELED, Status.FAILED: ErrorClass.UNKNOWN}
+
+
+class Interventions:
+    def __init__(self, database_url: str, schema: str) -> None:
+        self._url = database_url
+        self._cancel = qualified("SELECT postback.cancel($1)", schema)
+        self._decide = qualified("SELECT postback.decide($1)", schema)
+
+    async def cancel(self, message_id: UUID, *, channel: str, provider: str) -> None:
+        """Stops a message that is not yet with its carrier. Raises ``Problem`` when it is."""
+        event = _event(message_id, channel, provider, Status.CANCELED, "api")
+        if not await self._run(self._cancel, event):
+            raise Problem(Code.NOT_CANCELABLE, "The message is with its carrier, or its story has ended.")
+
+    async def decide(self, message_id: UUID, status: Status, *, channel: str, provider: str) -> None:
+        """Settles an uncertain message as *status*. Raises ``Problem`` when it is not uncertain."""
+        event = _event(message_id, channel, provider, status, "operator")
+        if not await self._run(self._decide, event):
+            raise Problem(Code.NOT_UNCERTAIN, "The message is not uncertain; what is known of it stands.")
+
+    async def _run(self, statement: str, event: EventRow) -> bool:
+        connection = await db.connect(self._url)
+        try:
+            return bool(await connection.fetchval(statement, event, timeout=5))
+        finally:
+            await connection.close()
+
+
+def _event(message_id: UUID, channel: str, provider: str, status: Status, source: str) -> EventRow:
+    error = _ERRORS.get(status)
+    return EventRow(
+        id=uuid7(),
+        key=key(source, status),
+        type=f"message.{status}",
+        channel=channel,
+        provider=provider,
+        source=source,
+        received_at=datetime.now(UTC),
+        status=status,
+        bits=bits(status),
+        attempt=0,
+        error_class=error,
+        error_specificity=SPECIFICITY[error] if error else None,
+        message_id=message_id,
+    )

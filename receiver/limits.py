@@ -1,0 +1,42 @@
+"""A send held against its carrier's limits, before anything is queued."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from models.events import Problem as Broken
+from models.events import Submission
+from receiver.config import ChannelSettings
+from receiver.problems import FieldError, Problem
+from receiver.providers.base import Provider
+from receiver.providers.reading import moment
+
+DAY = 86400
+
+
+def hold(provider: Provider, channel: ChannelSettings, *copies: Submission) -> None:
+    """Raises ``Problem`` for the carrier's limits that *copies*, alike but for their recipients, break."""
+    broken = _ahead(provider, copies[0])
+    broken += [problem for problem in provider.check(copies[0], channel) if problem.pointer != "/to"]
+    for place, copy in enumerate(copies):
+        wrong = [problem for problem in provider.check(copy, channel) if problem.pointer == "/to"]
+        broken += [replace(problem, pointer=f"/to/{place}") for problem in wrong]
+    if broken:
+        errors = [FieldError(pointer=problem.pointer, detail=problem.detail) for problem in broken]
+        raise Problem(broken[0].code, f"{errors[0].pointer}: {errors[0].detail}", errors=errors)
+
+
+def _ahead(provider: Provider, submission: Submission) -> list[Broken]:
+    """Times that lie behind us, or farther ahead than the carrier takes."""
+    now = datetime.now(UTC)
+    times: dict[str, tuple[datetime | None, int | None]] = {
+        "/expires_at": (submission.expires_at, provider.max_expiry)
+    }
+    for option, seconds in provider.max_option_ahead.items():
+        times[f"/options/{option}"] = (moment(submission.options.get(option)), seconds)
+    broken = []
+    for pointer, (time, most) in times.items():
+        if time is not None and time <= now:
+            broken.append(Broken(pointer, "must be in the future"))
+        elif time is not None and most is not None and time > now + timedelta(seconds=most):
+            broken.append(Broken(pointer, f"{provider.name} takes at most {most / DAY:g} days from now"))
+    return broken

@@ -1,0 +1,88 @@
+"""The whole receiver under its real server, on a free loopback port, in the event loop of the test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import uvicorn
+
+from receiver.app import App
+from receiver.auth import create_key
+from receiver.config import Settings, settings
+from receiver.protocol import BoundedProtocol
+from receiver.serve import bind
+from simulator.server import Server
+
+CHANNEL = "sinch-us"
+TOKEN = "a-long-random-string"
+CHANNELS = {CHANNEL: {"provider": "sinch_mms", "tokens": [TOKEN], "from": ["+18885551234"]}}
+
+
+@dataclass
+class Receiver:
+    """*url* has no slash at its end; *key* is an API key with every scope; *client* is bound to nothing."""
+
+    url: str
+    key: str
+    app: App
+    settings: Settings
+    client: httpx.AsyncClient
+    server: Server
+
+    def hook(self, channel: str = CHANNEL) -> str:
+        """The callback URL to give the carrier."""
+        tokens = self.settings.channels[channel].tokens
+        return f"{self.url}/hooks/{channel}/{tokens[0] if tokens else 'any'}"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.url.removeprefix("http://").partition(":")
+        return host, int(port)
+
+
+@asynccontextmanager
+async def running(
+    database_url: str,
+    channels: Mapping[str, Any] = CHANNELS,
+    *,
+    protocol: type[BoundedProtocol] = BoundedProtocol,
+    grace: int = 8,
+    **more: Any,
+) -> AsyncIterator[Receiver]:
+    """*channels* and *more* are what stands in ``postback.toml``; *grace* is in seconds."""
+    configured = settings(
+        {"database_url": database_url, "secret_key": ["a key for tests"], "channels": dict(channels), **more}
+    )
+    app = App(configured)
+    with bind("127.0.0.1", 0) as sock:
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        accepting = asyncio.Event()
+        server = Server(_config(app, protocol, grace), accepting=accepting.set)
+        serving = asyncio.create_task(server.serve(sockets=[sock]))
+        waiting = asyncio.create_task(accepting.wait())
+        try:
+            await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                await serving
+            key = await create_key(
+                app._engine, app._secrets, name="tests", scopes=("read", "send", "admin")
+            )
+            async with httpx.AsyncClient(timeout=20, trust_env=False) as client:
+                yield Receiver(url, key, app, configured, client, server)
+        finally:
+            waiting.cancel()
+            server.stop()
+            await asyncio.wait({serving})
+        await serving
+
+
+def _config(app: App, protocol: type[BoundedProtocol], grace: int) -> uvicorn.Config:
+    """As `receiver.serve` has it."""
+    return uvicorn.Config(
+        app, http=protocol, ws="none", lifespan="on", access_log=False, log_config=None,
+        server_header=False, date_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=grace,
+        proxy_headers=False,
+    )  # fmt: skip
