@@ -17,10 +17,11 @@ from receiver.api.context import Context
 from receiver.auth import Auth
 from receiver.config import ChannelSettings, ConfigError, Settings
 from receiver.ingest import Ingest
+from receiver.intervene import Interventions
 from receiver.providers import PROVIDERS
 from receiver.providers.base import Provider
 from receiver.submit import Submit
-from receiver.templating import Templates
+from receiver.templates import Templates
 from receiver.unverified import UnverifiedStore
 from receiver.webhooks import PREFIX, Webhooks
 
@@ -53,6 +54,7 @@ class App:
             settings=settings,
             engine=self._engine,
             submit=self._submit,
+            interventions=Interventions(settings.database_url, settings.db_schema),
             auth=Auth(self._engine, keys, rate=settings.api_rate),
             ready=self._ready,
         )

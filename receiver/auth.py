@@ -21,13 +21,16 @@ from sqlmodel import col, insert, select, update
 from uuid_utils.compat import uuid7
 
 from models import ApiKey
+from receiver.db import snapshot
 from receiver.problems import Code, Problem
 from receiver.secrets import Secrets
-from receiver.snapshot import snapshot
 
 #: seconds that a process goes on believing what it read of a key: a revoked key works that much longer
 TRUST = 3.0
 REMEMBERED_KEYS = 10_000
+
+#: the only channels that an asker may see; None is all of them
+Channels = frozenset[str] | None
 
 _PURPOSE = "api-key"
 _KEY = re.compile(r"(?a)pb_([0-9a-f]{32})\.([A-Za-z0-9_-]{1,128})")

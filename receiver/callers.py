@@ -19,9 +19,13 @@ from receiver.config import ChannelSettings, Network
 from receiver.providers.base import Provider
 from receiver.secrets import Secrets
 
-_CREDENTIALS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "appkey"})
+_CREDENTIAL = re.compile(r"authorization|(^|[-_])(api-?key|appkey|key|token|secret|password)([-_]|$)")
 _DROPPED = frozenset({"cookie"})
-_SECRET_PARAMETER = re.compile(rb"(?i)(^|&)(apikey|api_key|appkey|token|secret|password|key)=[^&]*")
+#: proxies repeat the address that was called, and that holds the channel's token
+_CALLBACK_URL = re.compile(r"(/hooks/[^/\s]+/)[^\s?#,;]+")
+_SECRET_PARAMETER = re.compile(
+    rb"(?i)(^|[&;])((?:api|app|access|auth)?[-_]?(?:key|token)|secret|password|passwd|pass|pwd)=[^&;]*"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +38,12 @@ class Caller:
 
 def authentic(caller: Caller, channel: ChannelSettings, provider: Provider) -> bool:
     """Whether *caller* passes every check that the channel is configured for, beyond its token."""
-    given = caller.request.headers.get("authorization", "")
+    # HTTP libraries write a header's bytes as Latin-1, whatever they were
+    given = caller.request.headers.get("authorization", "").encode("latin-1", "replace")
     return (
         (not channel.allow_from or _within(caller.peer, channel.allow_from))
         and (channel.basic is None or _same(_basic(given), channel.basic))
-        and (channel.bearer is None or _same(_bearer(given), channel.bearer))
+        and (channel.bearer is None or _same(_credentials(given, b"bearer"), channel.bearer))
         and provider.authenticate(caller.request, channel)
     )
 
@@ -51,7 +56,7 @@ def peer_of(scope: Scope, headers: Mapping[str, str], trusted: Sequence[Network]
         for hop in reversed(headers.get("x-forwarded-for", "").split(",")):
             if not hop.strip():
                 break
-            peer = hop.strip()
+            peer = _without_port(hop.strip())
             if not _within(peer, trusted):
                 break
     return peer
@@ -59,14 +64,24 @@ def peer_of(scope: Scope, headers: Mapping[str, str], trusted: Sequence[Network]
 
 def kept_headers(headers: Mapping[str, str], secrets: Secrets) -> str:
     """The headers as JSON, credentials as keyed hashes."""
-    kept = {name: value.replace("\0", "") for name, value in headers.items() if name not in _DROPPED}
-    for name in _CREDENTIALS & kept.keys():
-        kept[name] = f"hmac:{secrets.keyed_hash('credential', kept[name].encode()).hex()}"
+    kept = {}
+    for name, value in headers.items():
+        if _CREDENTIAL.search(name):
+            kept[name] = f"hmac:{secrets.keyed_hash('credential', value.encode()).hex()}"
+        elif name not in _DROPPED:
+            kept[name] = _CALLBACK_URL.sub(r"\1***", value.replace("\0", ""))
     return orjson.dumps(kept).decode()
 
 
 def kept_query(query: bytes) -> str:
     return _SECRET_PARAMETER.sub(rb"\1\2=***", query).decode("latin-1").replace("\0", "")
+
+
+def _without_port(hop: str) -> str:
+    """Some proxies write the caller's port as well: 192.0.2.1:40312, [2001:db8::1]:40312."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 def _within(peer: str | None, networks: Sequence[Network]) -> bool:
@@ -79,20 +94,18 @@ def _within(peer: str | None, networks: Sequence[Network]) -> bool:
     return any(address in network for network in networks)
 
 
-def _basic(given: str) -> str:
-    scheme, _, credentials = given.partition(" ")
-    if scheme.lower() != "basic":
-        return ""
+def _basic(given: bytes) -> bytes:
     try:
-        return base64.b64decode(credentials, validate=True).decode("utf-8", "replace")
+        return base64.b64decode(_credentials(given, b"basic"), validate=True)
     except ValueError:
-        return ""
+        return b""
 
 
-def _bearer(given: str) -> str:
-    scheme, _, token = given.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+def _credentials(given: bytes, expected_scheme: bytes) -> bytes:
+    scheme, _, credentials = given.partition(b" ")
+    return credentials.strip() if scheme.lower() == expected_scheme else b""
 
 
-def _same(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
+def _same(given: bytes, expected: str) -> bool:
+    # an empty secret would let in whoever sends nothing
+    return bool(expected) and hmac.compare_digest(given, expected.encode())

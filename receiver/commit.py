@@ -14,6 +14,8 @@ from typing import Generic, TypeAlias, TypeVar
 
 import asyncpg
 
+from receiver.db import DatabaseError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -25,7 +27,8 @@ LEAST_PATIENCE = 0.5
 BATCH = 256
 
 _RETRY = ("40001", "40P01", "55P03")
-_UNWELL = ("08", "25006", "42", "53", "57", "23514")
+_LOST = ("08", "57P")
+_UNWELL = (*_LOST, "25006", "42", "53", "57", "23514")
 
 
 class Unavailable(Exception):
@@ -45,7 +48,12 @@ class _Waiting(Generic[Item, Result]):
 
 
 class GroupCommit(Generic[Item, Result]):
-    """Commits what `put` brings, through *write*: one result per item, all in one transaction."""
+    """Commits what `put` brings, through *write*: one result per item, all in one transaction.
+
+    A batch holds items that *weigh* *batch* together, or a single heavier one. *repeatable*: writing an item
+    twice is writing it once, so a connection that was lost, with nobody knowing how far it had come, is no
+    reason to fail.
+    """
 
     def __init__(
         self,
@@ -53,10 +61,14 @@ class GroupCommit(Generic[Item, Result]):
         write: Callable[[Connection, Sequence[Item]], Awaitable[Sequence[Result]]],
         *,
         batch: int = BATCH,
+        weigh: Callable[[Item], int] = lambda _: 1,
+        repeatable: bool = False,
     ) -> None:
         self._connect = connect
         self._write = write
         self._batch = batch
+        self._weigh = weigh
+        self._repeatable = repeatable
         self._waiting: deque[_Waiting[Item, Result]] = deque()
         self._arrived = asyncio.Event()
         self._connection: Connection | None = None
@@ -90,8 +102,14 @@ class GroupCommit(Generic[Item, Result]):
             await self._arrived.wait()
             self._arrived.clear()
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
-                await self._commit(batch)
+                await self._commit(self._next())
+
+    def _next(self) -> list[_Waiting[Item, Result]]:
+        batch = [self._waiting.popleft()]
+        room = self._batch - self._weigh(batch[0].item)
+        while self._waiting and (room := room - self._weigh(self._waiting[0].item)) >= 0:
+            batch.append(self._waiting.popleft())
+        return batch
 
     async def _commit(self, batch: list[_Waiting[Item, Result]]) -> None:
         now = asyncio.get_running_loop().time()
@@ -99,36 +117,54 @@ class GroupCommit(Generic[Item, Result]):
         try:
             async with asyncio.timeout_at(deadline):
                 results = await self._written([waiting.item for waiting in batch])
+            answers = list(zip(batch, results, strict=True))
         except Exception as error:  # noqa: BLE001 - every failure is answered, by its kind
             await self._refuse(batch, error)
         else:
-            for waiting, result in zip(batch, results, strict=True):
+            for waiting, result in answers:
                 if not waiting.done.done():  # a caller that hung up has cancelled its own
                     waiting.done.set_result(result)
 
     async def _written(self, items: Sequence[Item]) -> Sequence[Result]:
         while True:
-            if self._connection is None or self._connection.is_closed():
+            fresh = self._connection is None or self._connection.is_closed()
+            if self._connection is None or fresh:
                 self._connection = await self._connect()
             try:
                 return await self._write(self._connection, items)
-            except asyncpg.PostgresError as error:
-                if error.sqlstate not in _RETRY:
+            except Exception as error:
+                state = error.sqlstate or "" if isinstance(error, asyncpg.PostgresError) else ""
+                if state in _RETRY:
+                    # a lock that another batch held, or a deadlock that Postgres broke: until the deadline
+                    await asyncio.sleep(0.01)
+                elif self._repeatable and not fresh and (state.startswith(_LOST) or self._is_lost()):
+                    await self._drop()  # it may have died long ago, with nobody looking
+                else:
                     raise
-                # a lock that another batch held, or a deadlock that Postgres broke: again, until the deadline
-                await asyncio.sleep(0.01)
 
     async def _refuse(self, batch: list[_Waiting[Item, Result]], error: Exception) -> None:
         if is_unwell(error):
             await self._drop()
-            for waiting in batch:
-                _fail(waiting, Unavailable(f"{type(error).__name__}: {error}"), error)
+            for waiting in [*batch, *self._hopeless()]:
+                _fail(waiting, Unavailable(_said(error)), error)
         elif len(batch) == 1:
-            _fail(batch[0], Poisoned(f"{type(error).__name__}: {error}"), error)
+            _fail(batch[0], Poisoned(_said(error)), error)
         else:
             middle = len(batch) // 2
             await self._commit(batch[:middle])
             await self._commit(batch[middle:])
+
+    def _hopeless(self) -> list[_Waiting[Item, Result]]:
+        """Those who have waited so long that a second try cannot end within their patience. Without this a
+        queue that formed before a frozen server would be told batch by batch, ever later."""
+        limit = asyncio.get_running_loop().time() - (PATIENCE - LEAST_PATIENCE)
+        late = []
+        while self._waiting and self._waiting[0].since <= limit:
+            late.append(self._waiting.popleft())
+        return late
+
+    def _is_lost(self) -> bool:
+        return self._connection is not None and self._connection.is_closed()
 
     async def _drop(self, *, gently: bool = False) -> None:
         connection, self._connection = self._connection, None
@@ -144,7 +180,14 @@ def is_unwell(error: Exception) -> bool:
     """Whether *error* speaks of the database and not of what was written to it."""
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "").startswith(_UNWELL)
-    return not isinstance(error, asyncpg.DataError | ValueError | TypeError | OverflowError)
+    if isinstance(error, ValueError):
+        return False  # asyncpg's errors about arguments are ValueErrors, beside being InterfaceErrors
+    return isinstance(error, OSError | DatabaseError | asyncpg.InterfaceError | asyncpg.InternalClientError)
+
+
+def _said(error: Exception) -> str:
+    """Without Postgres's details: those quote the rows, and rows hold people's numbers and texts."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 def _fail(waiting: _Waiting[Item, Result], failure: Exception, cause: Exception) -> None:

@@ -1,22 +1,39 @@
 """postback.toml and the environment, read once into one value that never changes.
 
 Every key can be set as ``POSTBACK_<KEY>``, nested with ``__``; a value ``"env:NAME"`` is read from the
-environment. A mistake ends in ``ConfigError``, one sentence that says what to do.
+environment. A mistake ends in ``ConfigError``, one sentence that names the key and says what to do.
 """
 
 import difflib
 import json
 import os
+import re
 import tomllib
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 DEFAULT_MAX_BODY = 1 << 20
+PREFIX = "POSTBACK_"
 
 Network = IPv4Network | IPv6Network
 
@@ -27,11 +44,23 @@ class ConfigError(Exception):
 
 def _listed(value: Any) -> Any:
     """A list from what a person writes where a list of one is meant; from the environment JSON too."""
-    if isinstance(value, str):
-        return json.loads(value) if value.startswith("[") else [value] if value else []
+    if not isinstance(value, str):
+        return value
+    if not value.startswith("["):
+        return [value] if value else []
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        raise ValueError('a list in the environment is written as JSON: ["one", "two"]') from None
+
+
+def _region(value: str) -> str:
+    if not re.fullmatch("[A-Z]{2}", value):
+        raise ValueError('a region is two capital letters, such as "US"')
     return value
 
 
+Region = Annotated[str, AfterValidator(_region)]
 Strings = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
 Networks = Annotated[list[Network], NoDecode, BeforeValidator(_listed)]
 
@@ -49,7 +78,7 @@ class ChannelSettings(BaseModel):
     provider: str
     tokens: Strings = []
     numbers: Strings = Field(default=[], alias="from")
-    default_region: str | None = None
+    default_region: Region | None = None
     rate: float | None = Field(default=None, gt=0)
     expects_reports: bool | None = None
     report_window: int | None = Field(default=None, gt=0)
@@ -84,14 +113,14 @@ class Settings(BaseSettings):
     """The whole configuration; contract: "Configuration" in docs/configuration.md."""
 
     model_config = SettingsConfigDict(
-        env_prefix="POSTBACK_", env_nested_delimiter="__", extra="forbid", frozen=True, enable_decoding=True
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, enable_decoding=True
     )
 
     database_url: str = ""
     data_dir: Path = Path(".postback")
-    db_schema: str = Field(default="postback", pattern=r"^[a-z_][a-z0-9_]{0,47}$")
+    db_schema: str = "postback"
     public_url: str = ""
-    default_region: str = Field(default="US", pattern="^[A-Z]{2}$")
+    default_region: Region = "US"
     private_networks: Networks = []
     api_rate: int = Field(default=1000, gt=0)
     trusted_proxies: Networks = []
@@ -100,6 +129,21 @@ class Settings(BaseSettings):
     listen_url: str = ""
     retention: Retention = Retention()
     channels: dict[str, ChannelSettings] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_from_environment(cls, values: Any) -> Any:
+        return _resolved(values, "")
+
+    @field_validator("db_schema")
+    @classmethod
+    def _check_schema(cls, name: str) -> str:
+        # the 63 characters of a Postgres identifier, less what our own names append; pg_ is Postgres's own
+        if not re.fullmatch(r"(?!pg_)[a-z_][a-z0-9_]{0,47}", name):
+            raise ValueError(
+                "use lower-case letters, digits and underscores, 48 at most, with no digit and no pg_ in front"
+            )
+        return name
 
     @field_validator("channels", mode="before")
     @classmethod
@@ -142,18 +186,25 @@ def load(path: Path | None = None) -> Settings:
 def settings(values: dict[str, Any]) -> Settings:
     """Settings from plain values, the environment laid over them. Raises ``ConfigError``."""
     # `schema` is a name that pydantic's models keep for themselves
-    given = {"db_schema" if key == "schema" else key: value for key, value in values.items()}
+    given = {_FIELDS.get(key, key): value for key, value in values.items()}
     if "POSTBACK_SCHEMA" in os.environ:
         given["db_schema"] = os.environ["POSTBACK_SCHEMA"]
+    _check_environment()
     try:
-        loaded = Settings(**_resolved(given, ""))
+        loaded = Settings(**given)
     except ValidationError as error:
         raise ConfigError(_sentence(error)) from None
+    except SettingsError as error:
+        raise ConfigError(_json_sentence(error)) from None
     for channel in loaded.channels.values():
         _check_channel(channel)
     if loaded.public_url and urlsplit(loaded.public_url).scheme not in ("http", "https"):
         raise ConfigError(f'public_url must begin with http:// or https://; it is "{loaded.public_url}".')
     return loaded
+
+
+#: what a key is called where we may not call it so; the other name is refused like any unknown one
+_FIELDS = {"schema": "db_schema", "db_schema": "db-schema"}
 
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:
@@ -185,29 +236,58 @@ def _resolved(value: Any, where: str) -> Any:
     return value
 
 
+def _check_environment() -> None:
+    """Refuses a misspelt variable. Only a near miss is one: for a service called postback, Kubernetes sets
+    POSTBACK_PORT and more of the kind."""
+    known = {f"{PREFIX}{key.upper()}" for key in _keys(Settings)} | {f"{PREFIX}CONFIG", f"{PREFIX}LOGS"}
+    for name in os.environ:
+        plain = name.upper().partition("__")[0]
+        if plain.startswith(PREFIX) and plain not in known:
+            near = difflib.get_close_matches(plain, known, n=1, cutoff=0.9)
+            if near:
+                raise ConfigError(f"Unknown environment variable {name}; the nearest known one is {near[0]}.")
+
+
 def _check_channel(channel: ChannelSettings) -> None:
-    authenticated = (
-        channel.tokens or channel.basic or channel.bearer or channel.webhook_secret or channel.allow_from
-    )
-    if not authenticated and not channel.insecure:
+    where = f"channels.{channel.name}"
+    if not re.fullmatch(r"(?a)\w[\w.-]{0,63}", channel.name):
         raise ConfigError(
-            f"channels.{channel.name} has no authentication; give it tokens, basic, bearer, webhook_secret "
-            "or allow_from, or say insecure = true."
+            f'The channel name "{channel.name}" cannot stand in a callback URL; use letters, digits, "_", "-" '
+            'and ".", 64 at most, with a letter, a digit or "_" in front.'
+        )
+    secrets = {"tokens": channel.tokens, "basic": [channel.basic], "bearer": [channel.bearer],
+               "webhook_secret": [channel.webhook_secret]}  # fmt: skip
+    for key, values in secrets.items():
+        if "" in values:
+            raise ConfigError(f"{where}.{key} is empty; give it a value or leave the key out.")
+    if channel.basic and ":" not in channel.basic:
+        raise ConfigError(f'{where}.basic must be "user:password".')
+    # webhook_secret counts once there is a provider that verifies signatures
+    if not (channel.tokens or channel.basic or channel.bearer or channel.allow_from or channel.insecure):
+        raise ConfigError(
+            f"{where} has no authentication; give it tokens, basic, bearer or allow_from, or say "
+            "insecure = true."
         )
 
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(step) for step in first["loc"]).replace("db_schema", "schema")
+    where = where.replace("db-schema", "db_schema")
     if first["type"] == "extra_forbidden":
-        known = _known_keys(first["loc"])
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.0)
+        model = Retention if first["loc"][0] == "retention" and len(first["loc"]) > 1 else Settings
+        near = difflib.get_close_matches(where.rpartition(".")[2], _keys(model), n=1, cutoff=0.0)
         return f'Unknown configuration key "{where}"; the nearest known one is "{near[0]}".'
     if first["type"] == "missing":
         return f'The configuration lacks "{where}"; add it.'
-    return f'The configuration key "{where}" is wrong: {first["msg"]}.'
+    return f'The configuration key "{where}" is wrong: {first["msg"].removeprefix("Value error, ")}.'
 
 
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = Retention if location[0] == "retention" and len(location) > 1 else Settings
+def _json_sentence(error: SettingsError) -> str:
+    named = re.search(r'field "(\w+)"', str(error))
+    variable = f"{PREFIX}{named[1].upper()}" if named else "A variable"
+    return f"{variable} is not JSON ({error.__cause__}); write it as one JSON object."
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
     return ["schema" if name == "db_schema" else name for name in model.model_fields]

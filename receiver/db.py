@@ -1,11 +1,12 @@
 """Postgres: an engine for reading, plain connections for writing, one sentence when there is none."""
 
 import re
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from models.base import SCHEMA
 
@@ -40,6 +41,17 @@ def engine(database_url: str, schema: str, *, size: int = 10) -> AsyncEngine:
         execution_options={"schema_translate_map": {SCHEMA: schema}},
         connect_args={"timeout": CONNECT_TIMEOUT, "command_timeout": 30},
     )
+
+
+@asynccontextmanager
+async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+    """For reading: several statements that all see the same moment.
+
+    A message may be adopted, or change its status, between two statements; an answer put together from
+    both sides of that would be a message that never was.
+    """
+    async with AsyncSession(engine.execution_options(isolation_level="REPEATABLE READ")) as session:
+        yield session
 
 
 async def connect(database_url: str, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":

@@ -8,12 +8,15 @@ import structlog
 
 from models.events import Event
 from receiver import db
-from receiver.commit import Connection, GroupCommit, Poisoned
+from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable
 from receiver.correlate import Rows, rows
 from receiver.rows import PayloadRow
 from receiver.sql import qualified
 
 log = structlog.get_logger()
+
+#: bytes of a body that cost a batch about as much as one event
+_BYTES_PER_EVENT = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,10 @@ class Ingest:
         self._statement = qualified(
             "SELECT payload_id, state FROM postback.ingest($1, $2, $3, $4, $5)", schema
         )
-        self._committer = GroupCommit[_Prepared, str](lambda: db.connect(database_url), self._write)
+        # payload ids are made before the first try, and events have keys: twice written is once written
+        self._committer = GroupCommit[_Prepared, str](
+            lambda: db.connect(database_url), self._write, weigh=_weight, repeatable=True
+        )
 
     def open(self) -> None:
         self._committer.open()
@@ -54,10 +60,18 @@ class Ingest:
         """
         try:
             return await self._committer.put(self._prepare(arrival))
-        except (Poisoned, ValueError, TypeError) as error:
+        except Unavailable:
+            raise
+        except Exception as error:
+            if not arrival.events:
+                raise Unavailable(f"the bare request cannot be stored: {error}") from error
             reason = f"cannot be stored as understood: {error}"
-            log.warning("quarantined", payload_id=str(arrival.payload.id), channel=arrival.payload.channel)
-            return await self._committer.put(_Prepared(_quarantined(arrival.payload, reason), Rows()))
+        log.warning("quarantined", payload_id=str(arrival.payload.id), channel=arrival.payload.channel)
+        quarantined = _Prepared(_quarantined(arrival.payload, reason), Rows())
+        try:
+            return await self._committer.put(quarantined)
+        except Poisoned as error:
+            raise Unavailable(f"the bare request cannot be stored: {error}") from error
 
     @staticmethod
     def _prepare(arrival: Arrival) -> _Prepared:
@@ -85,6 +99,10 @@ class Ingest:
         states: dict[UUID, str] = {row["payload_id"]: row["state"] for row in written}
         # no row: an earlier try of this batch had committed after all
         return [states.get(prepared.payload.id, prepared.payload.state) for prepared in batch]
+
+
+def _weight(prepared: _Prepared) -> int:
+    return max(1, len(prepared.rows.events), len(prepared.payload.body) // _BYTES_PER_EVENT)
 
 
 def _quarantined(payload: PayloadRow, reason: str) -> PayloadRow:

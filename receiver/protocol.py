@@ -1,44 +1,53 @@
-"""uvicorn's HTTP protocol with the two things that it lacks: a deadline for a request's headers, and a cap
-on their size. (A body's deadline and cap are `receiver.webhooks`'s, which knows the channel.)"""
+"""uvicorn's HTTP protocol with what it lacks: a deadline for a request's headers, a cap on their size, and an
+end to a body that goes on after its answer. (A body's own deadline and cap are those of whoever reads it.)"""
 
 import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-#: seconds from the first byte of a connection or request to the end of its headers
-HEADERS_DEADLINE = 10.0
-LARGEST_HEADERS = 64 * 1024
-
 
 class BoundedProtocol(HttpToolsProtocol):
     """Closes a connection that dawdles (408) or floods (431) before a request has begun."""
 
-    _deadline: asyncio.TimerHandle | None = None
+    #: seconds from the first byte of a connection or request to the end of its headers, and from an answer
+    #: to the end of the body that it did not wait for
+    deadline = 10.0
+    #: bytes
+    largest_headers = 64 * 1024
+
+    _timer: asyncio.TimerHandle | None = None
     _unread = 0
+    #: between the end of a request's headers and the end of its body
+    _in_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._await_headers()
+        self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._headers_done()
+        self._relax()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._deadline is None and (self.cycle is None or self.cycle.response_complete):
-            self._await_headers()
+        if self.transport.is_closing():
+            return
+        if self._timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._watch()
         self._unread += len(data)
-        if not self.transport.is_closing():
-            super().data_received(data)
+        super().data_received(data)
         # still no end of the headers; what came after that end is not theirs and not counted
-        if self._deadline is not None and self._unread > LARGEST_HEADERS:
+        if self._timer is not None and not self._in_body and self._unread > self.largest_headers:
             self._refuse(b"431 Request Header Fields Too Large")
 
     def on_headers_complete(self) -> None:
-        if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > LARGEST_HEADERS:
+        if self.transport.is_closing():
+            return
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > self.largest_headers:
             self._refuse(b"431 Request Header Fields Too Large")
             return
-        self._headers_done()
+        self._relax()
+        self._in_body = True
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -46,20 +55,48 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if not self.transport.is_closing():
-            super().on_message_complete()
+        self._in_body = False
+        if self.transport.is_closing():
+            return
+        super().on_message_complete()
+        if self.cycle.response_complete:
+            self._relax()
+            # uvicorn dropped its keep-alive time-out when the rest of the body came, and sets no other
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
-    def _await_headers(self) -> None:
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing() or not (self._in_body and self.cycle.response_complete):
+            return
+        if self.expect_100_continue:
+            # refused before it sent its body: whether the body follows all the same nobody can tell
+            self.transport.close()
+        else:
+            # closing now would reset the connection, and take the answer with it before it is read
+            self._watch()
+
+    def _watch(self) -> None:
         self._unread = 0
-        self._deadline = self.loop.call_later(HEADERS_DEADLINE, self._refuse, b"408 Request Timeout")
+        self._timer = self.loop.call_later(self.deadline, self._dawdled)
 
-    def _headers_done(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _relax(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _dawdled(self) -> None:
+        if self._unread and not self._in_body:
+            self._refuse(b"408 Request Timeout")
+        else:
+            # a 408 to a caller who has asked nothing might be read as the answer to what it asks just now
+            self._relax()
+            self.transport.close()
 
     def _refuse(self, status: bytes) -> None:
-        self._headers_done()
+        self._relax()
         if not self.transport.is_closing():
             self.transport.write(
                 b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"

@@ -5,7 +5,7 @@ Here is the shape only; numbers, carriers' limits and the choice of a channel ar
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import (
@@ -147,6 +147,14 @@ class LookupRequest(_Request):
         if asked > MAX_LOOKUP:
             raise ValueError(f"asks for {asked} in all; the most is {MAX_LOOKUP}")
         return self
+
+
+class SettleRequest(_Request):
+    """What a person found out about a message whose call had no answer."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "failed"}]})
+
+    status: Literal["failed", "sent"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from receiver.providers.reading import content_type
 from receiver.requests import MediaSource, SendRequest, Sent, TemplateRequest
 from receiver.rows import EventRow, IdempotencyRow, MediaRow, MessageRow
 from receiver.sql import qualified
-from receiver.templating import Templates
+from receiver.templates import Templates
 from receiver.wakeup import outbox_channel
 
 #: API calls per transaction; one call may hold a thousand recipients

@@ -1,62 +1,60 @@
-"""Reading back messages that are stored with their carrier."""
+"""Messages stored with their carriers: queued here, known by the answer, moved by reports."""
 
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, true
+from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlmodel import col, select
+from sqlmodel import col, insert, select
 
-from models import Template
-from models.events import TemplateState
-from receiver import ids, shapes, views
-from receiver.filters import TemplateFilters
-from receiver.snapshot import Channels, snapshot
-
-
-async def templates(
-    engine: AsyncEngine, filters: TemplateFilters, *, channels: Channels
-) -> shapes.TemplateList:
-    """Newest first."""
-    query = select(Template).where(_visible(channels)).order_by(col(Template.id).desc())
-    if filters.cursor is not None:
-        query = query.where(col(Template.id) < filters.cursor)
-    if filters.channel is not None:
-        query = query.where(col(Template.channel) == filters.channel)
-    async with snapshot(engine) as session:
-        rows = (await session.scalars(query.limit(filters.limit + 1))).all()
-        page = rows[: filters.limit]
-        return shapes.TemplateList(
-            data=[_shape(row) for row in page],
-            next_cursor=ids.cursor_of_id(page[-1].id) if len(page) < len(rows) else None,
-        )
+from models import Outbox, Template
+from models.events import Submission, TemplateState
+from receiver.db import snapshot
+from receiver.problems import invalid
+from receiver.wakeup import outbox_channel
 
 
-async def template(engine: AsyncEngine, template_id: UUID, *, channels: Channels) -> shapes.Template | None:
-    async with snapshot(engine) as session:
-        row = await session.scalar(
-            select(Template).where(col(Template.id) == template_id, _visible(channels))
-        )
-        return _shape(row) if row else None
+class Templates:
+    """What a send or a new template needs of the table."""
 
+    def __init__(self, engine: AsyncEngine, schema: str) -> None:
+        self._engine, self._schema = engine, schema
 
-def _visible(channels: Channels) -> ColumnElement[bool]:
-    return true() if channels is None else col(Template.channel).in_(channels)
-
-
-def _shape(row: Template) -> shapes.Template:
-    failed = row.state == TemplateState.FAILED
-    return shapes.Template.model_validate(
-        {
-            "id": row.id,
-            "channel": row.channel,
-            "name": row.name,
-            "subject": row.content.get("subject"),
-            "text": row.content.get("text"),
-            "media": row.content.get("media") or [],
-            "fallback_text": row.content.get("fallback_text"),
-            "state": row.state,
-            "error": views.error(row.error_class, row.error_code, row.error_message) if failed else None,
-            "created_at": ids.created_at(row.id),
-            "updated_at": row.updated_at,
+    async def save(self, submission: Submission, channel: str, provider: str) -> None:
+        """Queues the call that stores *submission* with the carrier; its id becomes the template's."""
+        template = {
+            "id": submission.id,
+            "origin": "api",
+            "channel": channel,
+            "provider": provider,
+            "name": submission.template_name,
+            "content": {
+                "text": submission.text,
+                "subject": submission.subject,
+                "fallback_text": submission.fallback_text,
+                "media": [{"url": file.url, "content_type": file.content_type} for file in submission.media],
+            },
+            "state": TemplateState.PENDING,
+            "updated_at": func.clock_timestamp(),
         }
-    )
+        queued = {
+            "id": submission.id,
+            "kind": "template",
+            "channel": channel,
+            "state": "queued",
+            "next_at": func.clock_timestamp(),
+            "attempts": 0,
+        }
+        async with self._engine.begin() as connection:
+            await connection.execute(insert(Template).values(template))
+            await connection.execute(insert(Outbox).values(queued))
+            await connection.execute(select(func.pg_notify(outbox_channel(self._schema), "")))
+
+    async def usable(self, template_id: UUID) -> Template:
+        """The template to send. Raises ``Problem`` when there is none or the carrier refused it."""
+        async with snapshot(self._engine) as session:
+            template = await session.scalar(select(Template).where(col(Template.id) == template_id))
+        if template is None or template.origin != "api":
+            raise invalid("/template_id", "There is no such template.")
+        if template.state == TemplateState.FAILED:
+            raise invalid("/template_id", "The carrier could not store this template.")
+        return template

@@ -6,9 +6,10 @@ then acknowledge. What an authentic caller sends is never refused for what is in
 
 import asyncio
 import hmac
+import traceback
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import orjson
@@ -29,9 +30,10 @@ from receiver.unverified import UnverifiedStore
 log = structlog.get_logger()
 
 PREFIX = "/hooks/"
-#: seconds for a whole body; the protocol below has its own deadline for the headers
-BODY_DEADLINE = 10.0
 RETRY_AFTER = "5"
+#: reports and inbound messages in one request; more than these are kept unread, because a transaction that
+#: cannot be done in its time would be refused again and again
+MOST_EVENTS = 2000
 
 
 class _Refused(Exception):
@@ -51,6 +53,9 @@ class _Door:
 
 class Webhooks:
     """One door per channel."""
+
+    #: seconds for a whole body; `receiver.protocol` has its own deadline for the headers
+    body_deadline = 10.0
 
     def __init__(
         self,
@@ -74,19 +79,20 @@ class Webhooks:
         except _Refused as refused:
             status, headers = refused.status, refused.headers
             body = orjson.dumps({"status": "error", "detail": refused.detail})
-        await _respond(send, status, body if scope["method"] != "HEAD" else b"", headers)
+        await _respond(send, status, body, headers)
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
         door = self._find(scope["path"])
         if scope["method"] not in ("POST", "GET", "HEAD"):
             raise _Refused(405, "use POST or GET", allow="GET, HEAD, POST")
         headers = _headers(scope)
-        body = await _body(headers, receive, door.channel.max_body)
-        if not body and not (scope["query_string"] and scope["method"] == "GET"):
+        body = await self._body(headers, receive, door.channel.max_body)
+        asks = scope["method"] == "GET" and scope["query_string"]
+        if scope["method"] == "HEAD" or not (body or asks):
             return 200, b'{"status":"ok"}'  # carriers probe the address that they are given
         request = Request(scope["method"], scope["query_string"], headers, body)
         caller = Caller(request, peer_of(scope, headers, self._trusted_proxies))
-        if not authentic(caller, door.channel, door.provider):
+        if not _authentic(door, caller):
             await self._keep_unverified(door, caller)
             raise _Refused(401, "the request is not authentic")
         await self._store(door, caller)
@@ -103,26 +109,52 @@ class Webhooks:
             raise _Refused(404, "no such address")
         return door
 
+    async def _body(self, headers: Mapping[str, str], receive: Receive, cap: int) -> bytes:
+        announced = headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > cap:
+            raise _too_large(cap)
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self.body_deadline):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _Refused(400, "the connection was closed in the middle of the request")
+                    chunk = message.get("body", b"")
+                    size += len(chunk)
+                    if size > cap:
+                        raise _too_large(cap)
+                    chunks.append(chunk)
+                    if not message.get("more_body"):
+                        return b"".join(chunks)
+        except TimeoutError:
+            detail = f"the body did not arrive within {self.body_deadline:.0f} seconds"
+            raise _Refused(408, detail) from None
+
     async def _store(self, door: _Door, caller: Caller) -> None:
         state, reason, events = _understood(door, caller.request)
         if state == "quarantined":
             log.warning("unreadable", channel=door.channel.name, reason=reason)
-        await self._put(Arrival(self._payload(door, caller, state, reason), door.provider.name, events))
+        payload = self._payload(door, caller, state, reason)
+        await self._put(door, Arrival(payload, door.provider.name, events))
 
     async def _keep_unverified(self, door: _Door, caller: Caller) -> None:
-        if not await self._unverified.reserve():
+        payload = self._payload(door, caller, "unverified", "authentication failed")
+        try:
+            room = await self._unverified.reserve()
+        except Unavailable as error:
+            raise _not_stored(door, error) from None
+        if not room:
             raise _Refused(503, "too many unverified requests are kept", **{"retry-after": "60"})
-        await self._put(
-            Arrival(self._payload(door, caller, "unverified", "authentication failed"), door.provider.name)
-        )
+        await self._put(door, Arrival(payload, door.provider.name))
         log.warning("unverified", channel=door.channel.name, peer=caller.peer)
 
-    async def _put(self, arrival: Arrival) -> None:
+    async def _put(self, door: _Door, arrival: Arrival) -> None:
         try:
             await self._ingest.put(arrival)
         except Unavailable as error:
-            log.error("not stored", channel=arrival.payload.channel, reason=str(error))
-            raise _Refused(503, "cannot be stored now", **{"retry-after": RETRY_AFTER}) from None
+            raise _not_stored(door, error) from None
 
     def _payload(self, door: _Door, caller: Caller, state: str, reason: str | None) -> PayloadRow:
         request = caller.request
@@ -140,15 +172,32 @@ class Webhooks:
         )
 
 
+def _authentic(door: _Door, caller: Caller) -> bool:
+    try:
+        return authentic(caller, door.channel, door.provider)
+    except Exception as error:  # noqa: BLE001 - a signature that cannot even be read proves nothing
+        log.error("authentication failed to run", channel=door.channel.name, error=_where(error))
+        return False
+
+
 def _understood(door: _Door, request: Request) -> tuple[str, str | None, list[Event]]:
     """The state and reason under which the payload is kept, and the events that it tells."""
     try:
-        return "applied", None, door.provider.parse(_decoded(request, door.channel.max_body), door.channel)
+        events = door.provider.parse(_decoded(request, door.channel.max_body), door.channel)
     except Unreadable as error:
         return "quarantined", str(error), []
-    except Exception as error:
-        log.exception("parser failed", channel=door.channel.name)
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the carrier's words
+        log.error("parser failed", channel=door.channel.name, error=_where(error))
         return "quarantined", f"the parser failed: {type(error).__name__}", []
+    if len(events) > MOST_EVENTS:
+        return "quarantined", f"the body tells {len(events)} events; at most {MOST_EVENTS} are taken", []
+    return "applied", None, events
+
+
+def _where(error: Exception) -> str:
+    """The kind and the place, not the words: they may quote a message."""
+    (*_, place) = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} at {place.filename}:{place.lineno}"
 
 
 def _decoded(request: Request, cap: int) -> Request:
@@ -157,15 +206,26 @@ def _decoded(request: Request, cap: int) -> Request:
     if encoding in ("", "identity"):
         return request
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise Unreadable(f"the content encoding {encoding!r} is not known")
-    unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+        raise Unreadable(f"the content encoding {encoding[:40]!r} is not known")
     try:
-        body = unpacking.decompress(request.body, cap)
-    except zlib.error as error:
-        raise Unreadable(f"the compressed body cannot be unpacked: {error}") from None
-    if unpacking.unconsumed_tail or not unpacking.eof:
-        raise Unreadable(f"the compressed body is cut short or unpacks to more than {cap} bytes")
-    return Request(request.method, request.query, request.headers, body)
+        body = _unpacked(request.body, zlib.MAX_WBITS | 32, cap)
+    except zlib.error:
+        try:
+            # by "deflate" some mean a bare stream, without the zlib header that RFC 9110 asks for
+            body = _unpacked(request.body, -zlib.MAX_WBITS, cap)
+        except zlib.error as error:
+            raise Unreadable(f"the compressed body cannot be unpacked: {error}") from None
+    return replace(request, body=body)
+
+
+def _unpacked(body: bytes, wbits: int, cap: int) -> bytes:
+    unpacking = zlib.decompressobj(wbits)
+    unpacked = unpacking.decompress(body, cap + 1)
+    if len(unpacked) > cap:
+        raise Unreadable(f"the compressed body unpacks to more than {cap} bytes")
+    if not unpacking.eof or unpacking.unused_data:
+        raise Unreadable("the compressed body is cut short, or something follows it")
+    return unpacked
 
 
 def _headers(scope: Scope) -> dict[str, str]:
@@ -176,35 +236,17 @@ def _headers(scope: Scope) -> dict[str, str]:
     return headers
 
 
-async def _body(headers: Mapping[str, str], receive: Receive, cap: int) -> bytes:
-    too_large = _Refused(413, f"the body is larger than {cap} bytes", connection="close")
-    announced = headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > cap:
-        raise too_large
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_DEADLINE):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise _Refused(400, "the connection was closed in the middle of the request")
-                chunk = message.get("body", b"")
-                size += len(chunk)
-                if size > cap:
-                    raise too_large
-                chunks.append(chunk)
-                if not message.get("more_body"):
-                    return b"".join(chunks)
-    except TimeoutError:
-        raise _Refused(
-            408, f"the body did not arrive within {BODY_DEADLINE:.0f} seconds", connection="close"
-        ) from None
+def _too_large(cap: int) -> _Refused:
+    return _Refused(413, f"the body is larger than {cap} bytes")
+
+
+def _not_stored(door: _Door, error: Unavailable) -> _Refused:
+    log.error("not stored", channel=door.channel.name, reason=str(error))
+    return _Refused(503, "cannot be stored now", **{"retry-after": RETRY_AFTER})
 
 
 async def _respond(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-    raw = [(b"content-type", b"application/json")] if body else []
-    raw.append((b"content-length", str(len(body)).encode()))
+    raw = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     raw.extend((name.encode(), value.encode()) for name, value in headers.items())
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})

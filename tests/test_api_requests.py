@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from receiver.ids import cursor_of_sequence
+from receiver.read.ids import cursor_of_sequence
 from tests.support.api import Api, build, running
 
 MESSAGES = "/v1/messages"

@@ -19,9 +19,9 @@ from schemathesis.core.result import Ok
 from models.events import Inbound, Report
 from models.status import Status
 from receiver import api as routes
-from receiver import examples, shapes
 from receiver.auth import create_key
 from receiver.problems import Code
+from receiver.read import examples, shapes
 from tests.support.api import SECRETS, Api, build, running
 from tests.support.records import accept, outgoing, tell
 

@@ -300,3 +300,34 @@ async def test_an_idempotency_key_used_twice_at_once_makes_its_messages_once(dat
         ids = {answer.json()["data"][0]["id"] for answer in answers if answer.status_code == 202}
         assert 1 == len(ids)
         assert {202, 409} >= {answer.status_code for answer in answers}
+
+
+async def test_a_message_is_canceled_until_its_carrier_has_it(database_url: str) -> None:
+    async with installation(database_url, sender=False) as home:
+        first, second = await home.send(), await home.send()
+
+        canceled = await home.api.post(f"/v1/messages/{first['id']}/cancel")
+        home.start_sender()
+        await home.until(second["id"], "delivered")
+        late = await home.api.post(f"/v1/messages/{second['id']}/cancel")
+
+        assert ("canceled", "canceled") == (canceled.json()["status"], canceled.json()["error"]["class"])
+        assert (409, "not_cancelable") == (late.status_code, late.json()["code"])
+        assert 1 == len(await home.journal())
+
+
+async def test_a_person_settles_an_uncertain_message_and_a_report_still_wins(database_url: str) -> None:
+    async with installation(database_url) as home:
+        await home.order(answer=502)
+        sent = await home.send()
+        await home.until(sent["id"], "uncertain")
+
+        settled = await home.api.post(f"/v1/messages/{sent['id']}/settle", json={"status": "failed"})
+        again = await home.api.post(f"/v1/messages/{sent['id']}/settle", json={"status": "sent"})
+        reference = (await home.journal())[0]["body"]["client-reference"]
+        await home.hook(f'{{"code": "N102", "tracking-id": "T", "client-reference": "{reference}"}}'.encode())
+
+        assert ("failed", "operator") == (settled.json()["status"], settled.json()["timeline"][-1]["source"])
+        assert (409, "not_uncertain") == (again.status_code, again.json()["code"])
+        message = await home.message(sent["id"])
+        assert ("delivered", True) == (message["status"], message["conflict"])

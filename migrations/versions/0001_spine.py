@@ -287,12 +287,13 @@ def upgrade() -> None:
         schema=SCHEMA,
     )
 
-    op.bulk_insert(
-        sa.table(
-            "feed_head", sa.column("only", sa.Boolean()), sa.column("seq", sa.BigInteger()), schema=SCHEMA
-        ),
-        [{"only": True, "seq": 0}],
+    head = sa.Table(
+        "feed_head",
+        sa.MetaData(schema=SCHEMA),
+        sa.Column("only", sa.Boolean()),
+        sa.Column("seq", sa.BigInteger()),
     )
+    op.execute(sa.insert(head).values(only=True, seq=0))
 
 
 def downgrade() -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from receiver.auth import Auth
 from receiver.config import Settings
+from receiver.intervene import Interventions
 from receiver.requests import SendRequest, TemplateRequest
 
 
@@ -50,5 +51,6 @@ class Context:
     settings: Settings
     engine: AsyncEngine
     submit: Submit
+    interventions: Interventions
     auth: Auth
     ready: Callable[[], Awaitable[bool]]

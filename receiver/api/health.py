@@ -3,10 +3,10 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver import shapes
 from receiver.api.context import Context
 from receiver.api.operation import Page, json
 from receiver.problems import unavailable
+from receiver.read import shapes
 
 
 async def healthz(request: Request) -> Response:

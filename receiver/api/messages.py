@@ -1,14 +1,17 @@
 """/v1/messages: send, list, read one with its timeline, look many up."""
 
+from typing import Any
+
 from starlette.responses import Response
 
-from receiver import lookup, shapes, timeline
+from models.status import Status
 from receiver.api.operation import Ask, Nothing, Operation, json
 from receiver.api.reading import idempotency_key, path_id
 from receiver.auth import Scope
-from receiver.filters import EventPage, MessageFilters, Query, Timeline
 from receiver.problems import not_found
-from receiver.requests import LookupRequest, SendRequest
+from receiver.read import lookup, shapes, timeline
+from receiver.read.filters import EventPage, MessageFilters, Query, Timeline
+from receiver.requests import LookupRequest, SendRequest, SettleRequest
 
 
 async def send(ask: Ask[Query, SendRequest]) -> Response:
@@ -48,6 +51,28 @@ async def list_events(ask: Ask[EventPage, Nothing]) -> Response:
     return json(events)
 
 
+async def cancel(ask: Ask[Query, Nothing]) -> Response:
+    message = await _message(ask)
+    await ask.context.interventions.cancel(message.id, channel=message.channel, provider=message.provider)
+    return json(await _message(ask))
+
+
+async def settle(ask: Ask[Query, SettleRequest]) -> Response:
+    message = await _message(ask)
+    await ask.context.interventions.decide(
+        message.id, Status(ask.body.status), channel=message.channel, provider=message.provider
+    )
+    return json(await _message(ask))
+
+
+async def _message(ask: Ask[Any, Any]) -> shapes.MessageWithTimeline:
+    """The message of the path as it stands. Raises ``Problem`` (404)."""
+    message = await timeline.message(ask.context.engine, path_id(ask.request), channels=ask.channels)
+    if message is None:
+        raise not_found()
+    return message
+
+
 async def look_up(ask: Ask[Query, LookupRequest]) -> Response:
     return json(await lookup.lookup(ask.context.engine, ask.body, channels=ask.channels))
 
@@ -67,6 +92,7 @@ OPERATIONS = (
             "Idempotency-Key": "The same key with the same body answers with the first request's messages "
             "for 7 days, and with `Idempotency-Replayed: true`."
         },
+        problems=(409,),
     ),
     Operation(
         "GET",
@@ -97,6 +123,28 @@ OPERATIONS = (
         EventPage,
         Nothing,
         shapes.EventList,
+    ),
+    Operation(
+        "POST",
+        "/v1/messages/{id}/cancel",
+        cancel,
+        "Stop a message that is not yet with its carrier",
+        Scope.ADMIN,
+        Query,
+        Nothing,
+        shapes.MessageWithTimeline,
+        problems=(409,),
+    ),
+    Operation(
+        "POST",
+        "/v1/messages/{id}/settle",
+        settle,
+        "Decide what became of an uncertain message",
+        Scope.ADMIN,
+        Query,
+        SettleRequest,
+        shapes.MessageWithTimeline,
+        problems=(409,),
     ),
     Operation(
         "POST",

@@ -84,7 +84,8 @@ def _schemas(
 def _operation(operation: Operation[Any, Any], schemas: Schemas) -> dict[str, Any]:
     has_id = "{id}" in operation.path
     has_body = operation.body is not Nothing
-    problems = sorted({*_ALWAYS, *(_WITH_BODY if has_body else ()), *(_WITH_ID if has_id else ())})
+    problems = {*_ALWAYS, *operation.problems}
+    problems.update(_WITH_BODY if has_body else (), _WITH_ID if has_id else ())
     success = _answer(operation.status, "application/json", schemas[operation.answer, "serialization"])
     described: dict[str, Any] = {
         "operationId": operation.endpoint.__name__,
@@ -99,7 +100,7 @@ def _operation(operation: Operation[Any, Any], schemas: Schemas) -> dict[str, An
         ],
         "responses": {
             str(operation.status): success | {"headers": _RATE_HEADERS},
-            **{str(status): _problem(status, schemas) for status in problems},
+            **{str(status): _problem(status, schemas) for status in sorted(problems)},
         },
     }
     if has_body:

@@ -14,10 +14,9 @@ from starlette.routing import Route
 
 from receiver.api import reading
 from receiver.api.context import Context
-from receiver.auth import Principal, Scope
-from receiver.filters import Query
+from receiver.auth import Channels, Principal, Scope
 from receiver.problems import Problem
-from receiver.snapshot import Channels
+from receiver.read.filters import Query
 
 Q = TypeVar("Q", bound=Query)
 B = TypeVar("B", bound=BaseModel)
@@ -46,7 +45,7 @@ class Ask(Generic[Q, B]):
 @dataclass(frozen=True, slots=True)
 class Operation(Generic[Q, B]):
     """*answer* is the model of the body of a success, which has the status *status*; *headers* are request
-    headers with what they are for."""
+    headers with what they are for, *problems* the statuses of failures beside those that all have."""
 
     method: str
     path: str
@@ -58,6 +57,7 @@ class Operation(Generic[Q, B]):
     answer: type[BaseModel]
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    problems: Sequence[int] = ()
 
     async def __call__(self, request: Request) -> Response:
         context: Context = request.app.state.context

@@ -2,12 +2,12 @@
 
 from starlette.responses import Response
 
-from receiver import payloads, shapes
 from receiver.api.operation import Ask, Nothing, Operation, json
 from receiver.api.reading import path_id
 from receiver.auth import Scope
-from receiver.filters import PayloadFilters, Query
 from receiver.problems import not_found
+from receiver.read import payloads, shapes
+from receiver.read.filters import PayloadFilters, Query
 
 
 async def list_payloads(ask: Ask[PayloadFilters, Nothing]) -> Response:

@@ -2,12 +2,12 @@
 
 from starlette.responses import Response
 
-from receiver import shapes, templates
 from receiver.api.operation import Ask, Nothing, Operation, json
 from receiver.api.reading import path_id
 from receiver.auth import Scope
-from receiver.filters import Query, TemplateFilters
 from receiver.problems import not_found
+from receiver.read import shapes, templates
+from receiver.read.filters import Query, TemplateFilters
 from receiver.requests import TemplateRequest
 
 
@@ -36,7 +36,7 @@ OPERATIONS = (
         "/v1/templates",
         save_template,
         "Store a message with its carrier",
-        Scope.SEND,
+        Scope.ADMIN,
         Query,
         TemplateRequest,
         shapes.Template,

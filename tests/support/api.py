@@ -20,6 +20,7 @@ from receiver import api
 from receiver.auth import Auth, create_key
 from receiver.config import Settings
 from receiver.db import async_url
+from receiver.intervene import Interventions
 from receiver.requests import SendRequest, Sent, TemplateRequest
 from receiver.secrets import Secrets
 from tests.support.records import CHANNEL, PROVIDER, accept, outgoing
@@ -107,7 +108,9 @@ def build(
         routes=api.routes(), middleware=api.middleware(), exception_handlers=api.exception_handlers()
     )
     settings = Settings(database_url=database_url)
-    app.state.context = api.Context(settings, engine, submit, Auth(engine, SECRETS, rate), ready)
+    app.state.context = api.Context(
+        settings, engine, submit, Interventions(database_url, SCHEMA), Auth(engine, SECRETS, rate), ready
+    )
     return app, engine, submit, health
 
 

@@ -67,9 +67,7 @@ async def running(
             await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
             if serving.done():
                 await serving
-            key = await create_key(
-                app._engine, app._secrets, name="tests", scopes=("read", "send", "admin")
-            )
+            key = await create_key(app._engine, app._secrets, name="tests", scopes=("read", "send", "admin"))
             async with httpx.AsyncClient(timeout=20, trust_env=False) as client:
                 yield Receiver(url, key, app, configured, client, server)
         finally:

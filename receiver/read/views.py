@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import models
 from models.errors import ErrorClass, advice
 from models.status import OUTCOME, Outcome, conflict, correlation_of, delivered_as, status_of
-from receiver import ids, shapes
+from receiver.read import ids, shapes
 
 
 def message(

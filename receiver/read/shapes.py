@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.errors import ErrorClass
 from models.events import TemplateState
 from models.status import Correlation, Outcome, Status
-from receiver import examples
 from receiver.moments import Moment
+from receiver.read import examples
 
 NextCursor = Field(pattern="^[A-Za-z0-9_-]+$", description="Give it back as `cursor`; null at the end.")
 

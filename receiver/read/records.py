@@ -13,8 +13,8 @@ from sqlmodel import col, select
 
 from models import Adopted, Attention, Event, Media, Message, MessageBody, Reference
 from models.reference import INTERNAL
-from receiver import shapes, views
-from receiver.snapshot import Channels
+from receiver.auth import Channels
+from receiver.read import shapes, views
 
 
 def visible(channels: Channels) -> ColumnElement[bool]:

@@ -23,9 +23,9 @@ from models.status import (
     seen_range,
 )
 from receiver import phone
-from receiver.ids import IdCursor, SequenceCursor
 from receiver.moments import GivenMoment
 from receiver.partitions import first_id
+from receiver.read.ids import IdCursor, SequenceCursor
 
 MAX_LIMIT = 200
 #: how far a list by status looks back unless told: no index serves a status, only the ids' time does

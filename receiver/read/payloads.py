@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlmodel import col, select
 
 from models import Payload
-from receiver import ids, shapes
-from receiver.filters import PayloadFilters
-from receiver.records import adopters
-from receiver.snapshot import Channels, snapshot
+from receiver.auth import Channels
+from receiver.db import snapshot
+from receiver.read import ids, shapes
+from receiver.read.filters import PayloadFilters
+from receiver.read.records import adopters
 
 #: bytes of bodies in one page; a page has at least one payload, whatever its size
 PAGE_BYTES = 4 << 20

@@ -11,10 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col, select
 
 from models import Event, Message
-from receiver import ids, shapes, views
-from receiver.filters import EventPage, MessageFilters
-from receiver.records import by_ids, in_full, standing, visible, with_timelines
-from receiver.snapshot import Channels, snapshot
+from receiver.auth import Channels
+from receiver.db import snapshot
+from receiver.read import ids, shapes, views
+from receiver.read.filters import EventPage, MessageFilters
+from receiver.read.records import by_ids, in_full, standing, visible, with_timelines
 
 
 async def message(

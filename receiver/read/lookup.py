@@ -10,10 +10,11 @@ from sqlmodel import col
 
 from models import Message, Reference
 from models.reference import INTERNAL
-from receiver import ids, shapes
-from receiver.records import by_ids, visible, with_timelines
+from receiver.auth import Channels
+from receiver.db import snapshot
+from receiver.read import ids, shapes
+from receiver.read.records import by_ids, visible, with_timelines
 from receiver.requests import LookupRequest
-from receiver.snapshot import Channels, snapshot
 
 #: messages answered with per name; a name of more is a list to page through
 MOST_PER_NAME = 25
