@@ -6,7 +6,7 @@ Everything here is a value. A provider turns a ``Request`` into reports and inbo
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -21,12 +21,16 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A carrier's request as it came. Header names are lower case; *query* and *body* are raw bytes."""
+    """A carrier's request as it came. Header names are lower case; *query* and *body* are raw bytes.
+
+    *received_at* is for checks that need a clock, which providers have none of.
+    """
 
     method: str
     query: bytes
     headers: Mapping[str, str]
     body: bytes
+    received_at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +61,13 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class MediaPart:
-    """A file of an inbound message: where it lies with the carrier, and what the carrier says it is."""
+    """A file of an inbound message: where it lies with the carrier, or its *content* where that came inside
+    the request, and what the carrier says it is."""
 
     url: str
     content_type: str | None = None
+    content: bytes | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +114,15 @@ Event = Report | Inbound | TemplateReport
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMedia:
-    """A file to send, by the address where the carrier fetches it. *content_type* is our word for it."""
+    """A file to send, by the address where the carrier fetches it. *content_type* is our word for it.
+
+    *content* and *name* are there for carriers that take the file itself (``takes_files``).
+    """
 
     url: str
     content_type: str | None = None
+    content: bytes | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +130,7 @@ class Submission:
     """One call that we ask a provider to make. *id* travels as the carrier's client reference.
 
     *action* is ``send`` or ``save_template``; a send with *provider_template_id* sends a stored message.
+    *recipients* are all of a call that goes to several, *recipient* is the first of them.
     """
 
     id: UUID
@@ -133,6 +146,7 @@ class Submission:
     template_name: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     kind: str = "mms"
+    recipients: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +180,11 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an answer means. *status* is the rung the message reaches, *retry_after* is in seconds."""
+    """What an answer means. *status* is the rung the message reaches, *retry_after* is in seconds.
+
+    *names_batch*: the ids name the whole call, so they are kept once per recipient. *results* holds, by
+    recipient as it stands in the submission, what became of those whose fate differs from the rest.
+    """
 
     fate: Fate
     provider_message_ids: tuple[str, ...] = ()
@@ -176,6 +194,8 @@ class Outcome:
     provider_message: str | None = None
     error: ErrorClass | None = None
     retry_after: float | None = None
+    names_batch: bool = False
+    results: "Mapping[str, Outcome]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,8 @@ class Outbox(SQLModel, table=True):
     """What still has to go to a carrier: ``queued`` -> ``claimed`` (a lease) -> ``calling`` (it left).
 
     An expired claim is queued again; an expired call is uncertain. ``kind`` is ``message`` or
-    ``template``; ``id`` is the message's or the template's.
+    ``template``; ``id`` is the message's or the template's. Rows of one ``batch`` say the same to
+    different people, and may share a call.
     """
 
     __tablename__ = "outbox"
@@ -40,6 +41,7 @@ class Outbox(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     kind: str
     channel: str
+    batch: UUID
     state: str
     next_at: datetime = timestamp()
     lease_until: datetime | None = timestamp(nullable=True)

@@ -10,14 +10,13 @@ import typer
 
 from postback import keys, logs, practice
 from postback.embedded import EmbeddedPostgresError
-from postback.start import borrowed, connected
+from postback.start import borrowed, checked, connected, migrated
 from postback.supervisor import Process, Supervisor, SupervisorError
 from postback.up import PRACTICE_PORT, Plan
 from postback.up import up as run_up
-from receiver import config
-from receiver import migrate as migrations
+from receiver import config, db
 from receiver.app import providers_of
-from receiver.config import ConfigError
+from receiver.config import ConfigError, Settings
 from receiver.db import DatabaseError
 from receiver.serve import StartError, bind
 from receiver.serve import serve as run_server
@@ -25,7 +24,7 @@ from sender import loop
 from simulator import app as simulator
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
-Port = Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")]
 Workers = Annotated[int, typer.Option(min=1, help="Web processes.")]
 
 app = typer.Typer(
@@ -71,6 +70,7 @@ def serve(
     """The receiver and its API."""
     settings = connected(config.load())
     providers_of(settings)
+    asyncio.run(checked(settings))
     server = bind(host, port, shared=shared or workers > 1)
     host, port = server.getsockname()[:2]
     if workers == 1:
@@ -91,21 +91,21 @@ def serve(
 def send() -> None:
     """Sends what the outbox holds; any number of these may run."""
     settings = connected(config.load())
-    _until_stopped(lambda stop: loop.run(settings, providers_of(settings), stop))
+    providers = providers_of(settings)
+    _until_stopped(settings, lambda stop: loop.run(settings, providers, stop))
 
 
 @app.command()
 def forward() -> None:
     """Holds the place of the process that will forward events to apps; so far it does nothing."""
-    connected(config.load())
-    _until_stopped(lambda stop: stop.wait())
+    _until_stopped(connected(config.load()), lambda stop: stop.wait())
 
 
 @app.command()
 def migrate() -> None:
     """The database to the newest version."""
     with borrowed(config.load()) as settings:
-        asyncio.run(migrations.upgrade(settings.database_url, settings.db_schema))
+        asyncio.run(migrated(settings))
 
 
 @app.command()
@@ -114,24 +114,23 @@ def channels() -> None:
     settings = config.load()
     providers_of(settings)
     base = settings.public_url or "http://127.0.0.1:8080"
-    for channel in settings.channels.values():
-        checks = [
-            name
-            for name in ("tokens", "basic", "bearer", "webhook_secret", "allow_from")
-            if getattr(channel, name)
-        ]
+    shown = settings
+    if not settings.channels and practice.exists(settings):
+        shown = practice.added(settings, "")  # what `up` adds where nothing is configured
+    for channel in shown.channels.values():
+        checks = [name for name in ("tokens", "basic", "bearer", "allow_from") if getattr(channel, name)]
         print(f"{channel.name}\n  provider        {channel.provider}")
         print(f"  callback URL    {practice.callback_url(channel, base)}")
         print(f"  authentication  {', '.join(checks) or 'none (insecure)'}")
-    if not settings.channels:
-        print("No channels are configured; `postback up` makes one to the practice carrier.")
-    elif not settings.public_url:
+    if not shown.channels:
+        print("No channels are configured; `postback up` makes one to the practice carrier.", file=sys.stderr)
+    elif settings.channels and not settings.public_url:
         print("public_url is not set: carriers cannot reach 127.0.0.1.", file=sys.stderr)
 
 
 @app.command()
 def simulate(
-    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = PRACTICE_PORT,
+    port: Port = PRACTICE_PORT,
     callbacks: Annotated[str, typer.Option(help="Where the receiver is reached.")] = "http://127.0.0.1:8080",
 ) -> None:
     """The practice carriers, with an account for every channel that they can serve."""
@@ -148,8 +147,11 @@ def _ready(address: str) -> None:
     print(f"ready {address}", flush=True)
 
 
-def _until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, Any]]) -> None:
+def _until_stopped(settings: Settings, work: Callable[[asyncio.Event], Coroutine[Any, Any, Any]]) -> None:
+    """*work* on a migrated database, until SIGINT or SIGTERM sets the event that it is given."""
+
     async def run() -> None:
+        await db.check(settings.database_url, settings.db_schema)
         stop = asyncio.Event()
         for sent in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(sent, stop.set)

@@ -7,7 +7,8 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from models.events import Call
-from postback.keys import using
+from postback import practice
+from postback.start import using
 from receiver import auth
 from receiver.config import Settings
 from receiver.http import Client
@@ -30,8 +31,8 @@ async def run(settings: Settings, address: str, carrier: str) -> None:
         print(line)
     print(f"\nAPI key           {key}")
     print(f"Address           {address} (reference: {address}/docs)")
-    if carrier:
-        print(f"Practice carrier  {carrier}")
+    print(f"Callback URL      {practice.callback_url(settings.channels[practice.CHANNEL], address)}")
+    print(f"Practice carrier  {carrier}")
     print("Ctrl-C stops everything.", flush=True)
 
 
@@ -44,6 +45,7 @@ async def _fresh_key(engine: AsyncEngine, keys: Secrets) -> str:
 
 async def _send(client: Client, address: str, key: str) -> dict[str, Any]:
     body = {
+        "channel": practice.CHANNEL,  # whatever else is configured: the others cost money
         "to": RECIPIENT,
         "text": "Hello from Postback",
         "subject": "Your first message",

@@ -9,9 +9,9 @@ from uuid import UUID
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from postback.start import borrowed
-from receiver import auth, config, db, secrets
-from receiver.config import ConfigError, Settings
+from postback.start import borrowed, using
+from receiver import auth, config
+from receiver.config import ConfigError
 from receiver.secrets import Secrets
 
 Result = TypeVar("Result")
@@ -67,17 +67,6 @@ def revoke(key_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     if not _with_database(work):
         raise ConfigError(f"There is no key {key_id}; `postback keys list` shows them.")
     print(f"revoked {key_id}", file=sys.stderr)
-
-
-async def using(settings: Settings, work: Callable[[AsyncEngine, Secrets], Awaitable[Result]]) -> Result:
-    """*work* on the database of *settings*, once it is certain that the secret key belongs to it."""
-    await db.check(settings.database_url, settings.db_schema)
-    engine, keys = db.engine(settings.database_url, settings.db_schema, size=1), secrets.load(settings)
-    try:
-        await keys.check(engine)
-        return await work(engine, keys)
-    finally:
-        await engine.dispose()
 
 
 def _with_database(work: Callable[[AsyncEngine, Secrets], Awaitable[Result]]) -> Result:

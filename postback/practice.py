@@ -2,14 +2,17 @@
 configured none."""
 
 import json
+import os
 import secrets
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from receiver.config import ChannelSettings, Settings
+from receiver.config import ChannelSettings, ConfigError, Settings
 from simulator.app import Account
 
 CHANNEL = "practice"
+FILE = "practice.json"
 #: a number from the range that is set aside for fiction
 NUMBER = "+18885550100"
 #: what the practice carriers can play so far
@@ -32,18 +35,25 @@ def accounts(settings: Settings, callbacks: str) -> list[Account]:
 
 def callback_url(channel: ChannelSettings, base: str) -> str:
     """The address to give to the channel's carrier."""
-    token = channel.tokens[0] if channel.tokens else "any"
+    token = quote(channel.tokens[0], safe="") if channel.tokens else "any"
     return f"{base.rstrip('/')}/hooks/{channel.name}/{token}"
 
 
 def channel(data_dir: Path, carrier: str) -> dict[str, Any]:
-    """The configuration of a channel to the practice carrier at *carrier*; its secrets are made once."""
-    path = data_dir / "practice.json"
-    if not path.exists():
-        made = {"token": secrets.token_urlsafe(24), "api_key": secrets.token_urlsafe(24)}
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(made), encoding="ascii")
-    kept: dict[str, str] = json.loads(path.read_text(encoding="ascii"))
+    """The configuration of a channel to the practice carrier at *carrier*; its secrets are made once.
+
+    Raises ``ConfigError``.
+    """
+    path = data_dir / FILE
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            made = {"token": secrets.token_urlsafe(24), "api_key": secrets.token_urlsafe(24)}
+            path.touch(mode=0o600)
+            path.write_text(json.dumps(made), encoding="ascii")
+        kept: dict[str, str] = json.loads(path.read_text(encoding="ascii"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read or made ({error}); mend or remove it.") from None
     return {
         "provider": "sinch_mms",
         "tokens": [kept["token"]],
@@ -51,3 +61,23 @@ def channel(data_dir: Path, carrier: str) -> dict[str, Any]:
         "api_key": kept["api_key"],
         "base_url": f"{carrier}/ep/v2/",
     }
+
+
+def added(settings: Settings, carrier: str) -> Settings:
+    """*settings* with the channel to the practice carrier at *carrier*, unless they have one of that name."""
+    if CHANNEL in settings.channels:
+        return settings
+    made = ChannelSettings.model_validate({"name": CHANNEL, **channel(settings.data_dir, carrier)})
+    return settings.model_copy(update={"channels": {**settings.channels, CHANNEL: made}})
+
+
+def environment(channel: ChannelSettings) -> dict[str, str]:
+    """The variable by which our other processes learn of *channel*, beside those that they know anyway."""
+    known = json.loads(os.environ.get("POSTBACK_CHANNELS") or "{}")
+    added = channel.model_dump(mode="json", by_alias=True, exclude={"name"}, exclude_unset=True)
+    return {"POSTBACK_CHANNELS": json.dumps({**known, channel.name: added})}
+
+
+def exists(settings: Settings) -> bool:
+    """Whether `added` has ever made the channel on this data directory."""
+    return (settings.data_dir / FILE).exists()

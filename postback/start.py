@@ -1,11 +1,19 @@
-"""From the configuration to settings that name a running database: what every command begins with."""
+"""From the configuration to a running database that is ours: what every command begins with."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from postback.embedded import EmbeddedPostgres, running_url
-from receiver import secrets
+from receiver import db, migrate, secrets
 from receiver.config import ConfigError, Settings
+from receiver.db import DatabaseError
+from receiver.secrets import Secrets
+
+Result = TypeVar("Result")
 
 
 def connected(settings: Settings) -> Settings:
@@ -36,3 +44,35 @@ def borrowed(settings: Settings) -> Iterator[Settings]:
 def with_database(settings: Settings, url: str) -> Settings:
     """*settings* on the embedded server at *url*, with the secret key that lies beside it."""
     return settings.model_copy(update={"database_url": url, "secret_key": secrets.configured(settings)})
+
+
+async def migrated(settings: Settings) -> None:
+    """Brings the database to the newest version. Raises ``DatabaseError``."""
+    # Alembic would say in a page of traceback what this says in a sentence
+    await (await db.connect(settings.database_url)).close()
+    try:
+        await migrate.upgrade(settings.database_url, settings.db_schema)
+    except DBAPIError as error:
+        reason = str(error.orig).partition(":")[2].strip() or str(error.orig)
+        raise DatabaseError(f"The database cannot be migrated: {reason}.") from None
+
+
+async def using(settings: Settings, work: Callable[[AsyncEngine, Secrets], Awaitable[Result]]) -> Result:
+    """*work* on the database of *settings*, once it is certain that it is migrated and that the secret key
+    belongs to it. Raises ``DatabaseError`` or ``ConfigError``."""
+    await db.check(settings.database_url, settings.db_schema)
+    engine, keys = db.engine(settings.database_url, settings.db_schema, size=1), secrets.load(settings)
+    try:
+        await keys.check(engine)
+        return await work(engine, keys)
+    finally:
+        await engine.dispose()
+
+
+async def checked(settings: Settings) -> None:
+    """What `using` makes certain, and no more."""
+
+    async def nothing(engine: AsyncEngine, keys: Secrets) -> None:
+        pass
+
+    await using(settings, nothing)

@@ -1,20 +1,19 @@
 """``postback up``: database, receiver, sender, forwarder and practice carrier under one supervisor."""
 
 import asyncio
-import json
 import socket
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from postback import demo, practice
 from postback.embedded import EmbeddedPostgres
-from postback.start import with_database
+from postback.start import checked, migrated, with_database
 from postback.supervisor import Process, Supervisor
-from receiver import app, db, migrate
+from receiver import app
 from receiver.config import Settings
-from receiver.serve import bind
+from receiver.serve import StartError, bind
 
 PRACTICE_PORT = 8090
 
@@ -37,8 +36,12 @@ class Plan:
 
 def up(settings: Settings, plan: Plan) -> None:
     """Until SIGINT or SIGTERM. Raises the errors of all that it starts, one sentence each."""
+    if plan.demonstrate and not plan.simulator:
+        raise StartError("The demonstration needs the practice carrier; leave out --no-simulator.")
     app.providers_of(settings)
-    bind(plan.host, plan.port).close()  # a port that is taken should say so before anything starts
+    # a port that is taken should say so before anything starts
+    with bind(plan.host, plan.port) as probe:
+        plan = replace(plan, port=probe.getsockname()[1])
     with ExitStack() as stack:
         server = None
         if settings.embedded:
@@ -46,17 +49,17 @@ def up(settings: Settings, plan: Plan) -> None:
             settings = with_database(settings, server.url)
         carrier = f"http://127.0.0.1:{_practice_port()}" if plan.simulator else ""
         environment: dict[str, str] = {}
-        if carrier and not settings.channels:
-            made = practice.channel(settings.data_dir, carrier)
-            environment["POSTBACK_CHANNELS"] = json.dumps({practice.CHANNEL: made})
+        if carrier and (plan.demonstrate or not settings.channels):
+            settings = practice.added(settings, carrier)
+            environment = practice.environment(settings.channels[practice.CHANNEL])
         asyncio.run(_run(settings, plan, carrier, environment, server))
 
 
 async def _run(
     settings: Settings, plan: Plan, carrier: str, environment: dict[str, str], server: EmbeddedPostgres | None
 ) -> None:
-    await (await db.connect(settings.database_url)).close()
-    await migrate.upgrade(settings.database_url, settings.db_schema)
+    await migrated(settings)
+    await checked(settings)
     alongside: list[Callable[[], Awaitable[None]]] = [server.keep_running] if server else []
     supervisor = Supervisor(_processes(plan, carrier, environment), alongside=alongside)
 

@@ -4,7 +4,6 @@ Every key can be set as ``POSTBACK_<KEY>``, nested with ``__``; a value ``"env:N
 environment. A mistake ends in ``ConfigError``, one sentence that names the key and says what to do.
 """
 
-import difflib
 import json
 import os
 import re
@@ -32,8 +31,9 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from receiver import mistakes
+
 DEFAULT_MAX_BODY = 1 << 20
-PREFIX = "POSTBACK_"
 
 Network = IPv4Network | IPv6Network
 
@@ -113,7 +113,11 @@ class Settings(BaseSettings):
     """The whole configuration; contract: "Configuration" in docs/configuration.md."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, enable_decoding=True
+        env_prefix=mistakes.PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        enable_decoding=True,
     )
 
     database_url: str = ""
@@ -141,7 +145,7 @@ class Settings(BaseSettings):
         # the 63 characters of a Postgres identifier, less what our own names append; pg_ is Postgres's own
         if not re.fullmatch(r"(?!pg_)[a-z_][a-z0-9_]{0,47}", name):
             raise ValueError(
-                "use lower-case letters, digits and underscores, 48 at most, with no digit and no pg_ in front"
+                "use lower-case letters, digits and underscores, 48 at most, without a digit or pg_ in front"
             )
         return name
 
@@ -186,25 +190,23 @@ def load(path: Path | None = None) -> Settings:
 def settings(values: dict[str, Any]) -> Settings:
     """Settings from plain values, the environment laid over them. Raises ``ConfigError``."""
     # `schema` is a name that pydantic's models keep for themselves
-    given = {_FIELDS.get(key, key): value for key, value in values.items()}
+    given = {"db_schema" if key == "schema" else key: value for key, value in values.items()}
     if "POSTBACK_SCHEMA" in os.environ:
         given["db_schema"] = os.environ["POSTBACK_SCHEMA"]
-    _check_environment()
+    misspelt = mistakes.of_spelling(os.environ, _keys(Settings))
+    if misspelt:
+        raise ConfigError(misspelt)
     try:
         loaded = Settings(**given)
     except ValidationError as error:
-        raise ConfigError(_sentence(error)) from None
+        raise ConfigError(mistakes.of_validation(error, _keys(Settings), _keys(Retention))) from None
     except SettingsError as error:
-        raise ConfigError(_json_sentence(error)) from None
+        raise ConfigError(mistakes.of_json(error)) from None
     for channel in loaded.channels.values():
         _check_channel(channel)
     if loaded.public_url and urlsplit(loaded.public_url).scheme not in ("http", "https"):
         raise ConfigError(f'public_url must begin with http:// or https://; it is "{loaded.public_url}".')
     return loaded
-
-
-#: what a key is called where we may not call it so; the other name is refused like any unknown one
-_FIELDS = {"schema": "db_schema", "db_schema": "db-schema"}
 
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:
@@ -236,29 +238,16 @@ def _resolved(value: Any, where: str) -> Any:
     return value
 
 
-def _check_environment() -> None:
-    """Refuses a misspelt variable. Only a near miss is one: for a service called postback, Kubernetes sets
-    POSTBACK_PORT and more of the kind."""
-    known = {f"{PREFIX}{key.upper()}" for key in _keys(Settings)} | {f"{PREFIX}CONFIG", f"{PREFIX}LOGS"}
-    for name in os.environ:
-        plain = name.upper().partition("__")[0]
-        if plain.startswith(PREFIX) and plain not in known:
-            near = difflib.get_close_matches(plain, known, n=1, cutoff=0.9)
-            if near:
-                raise ConfigError(f"Unknown environment variable {name}; the nearest known one is {near[0]}.")
-
-
 def _check_channel(channel: ChannelSettings) -> None:
     where = f"channels.{channel.name}"
     if not re.fullmatch(r"(?a)\w[\w.-]{0,63}", channel.name):
         raise ConfigError(
-            f'The channel name "{channel.name}" cannot stand in a callback URL; use letters, digits, "_", "-" '
-            'and ".", 64 at most, with a letter, a digit or "_" in front.'
+            f'The channel name "{channel.name}" cannot stand in a URL; use letters, digits, "_", "-" '
+            'and ".", 64 at most, and neither "-" nor "." in front.'
         )
-    secrets = {"tokens": channel.tokens, "basic": [channel.basic], "bearer": [channel.bearer],
-               "webhook_secret": [channel.webhook_secret]}  # fmt: skip
-    for key, values in secrets.items():
-        if "" in values:
+    for key in ("tokens", "basic", "bearer", "webhook_secret"):
+        given = getattr(channel, key)
+        if given == "" or (isinstance(given, list) and "" in given):
             raise ConfigError(f"{where}.{key} is empty; give it a value or leave the key out.")
     if channel.basic and ":" not in channel.basic:
         raise ConfigError(f'{where}.basic must be "user:password".')
@@ -268,25 +257,6 @@ def _check_channel(channel: ChannelSettings) -> None:
             f"{where} has no authentication; give it tokens, basic, bearer or allow_from, or say "
             "insecure = true."
         )
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(step) for step in first["loc"]).replace("db_schema", "schema")
-    where = where.replace("db-schema", "db_schema")
-    if first["type"] == "extra_forbidden":
-        model = Retention if first["loc"][0] == "retention" and len(first["loc"]) > 1 else Settings
-        near = difflib.get_close_matches(where.rpartition(".")[2], _keys(model), n=1, cutoff=0.0)
-        return f'Unknown configuration key "{where}"; the nearest known one is "{near[0]}".'
-    if first["type"] == "missing":
-        return f'The configuration lacks "{where}"; add it.'
-    return f'The configuration key "{where}" is wrong: {first["msg"].removeprefix("Value error, ")}.'
-
-
-def _json_sentence(error: SettingsError) -> str:
-    named = re.search(r'field "(\w+)"', str(error))
-    variable = f"{PREFIX}{named[1].upper()}" if named else "A variable"
-    return f"{variable} is not JSON ({error.__cause__}); write it as one JSON object."
 
 
 def _keys(model: type[BaseModel]) -> list[str]:

@@ -5,7 +5,8 @@ is committed just before the request leaves: if its holder dies, nobody knows, a
 itself.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,28 +32,31 @@ CALL_LEASE = timedelta(seconds=45)
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A row that this sender may call for; *turn_in* seconds from now under the channel's rate."""
+    """The rows of one call that this sender may make, *turn_in* seconds from now under the channel's rate."""
 
-    id: UUID
-    kind: str
+    ids: tuple[UUID, ...]
     turn_in: float
+    per_recipient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PendingCall:
-    """A row marked ``calling``: the submission to make now, and which attempt it is."""
+    """A call that is marked ``calling``: the submission to make now, and which attempt it is.
 
-    id: UUID
+    *recipients* is whom each of its rows is for. *awaits_template*: the stored message that is to be sent
+    has no carrier's id yet.
+    """
+
     kind: str
     attempt: int
     submission: Submission
-    #: the template's id where the stored message that is to be sent has no carrier's id yet
+    recipients: dict[UUID, str | None]
     awaits_template: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What became of a call; *again_in* seconds until the next try, None when there is none."""
+    """What became of one row of a call; *again_in* seconds until the next try, None when there is none."""
 
     id: UUID
     kind: str
@@ -62,15 +66,16 @@ class Settlement:
     provider: str
     outcome: Outcome
     again_in: float | None = None
+    recipient: str | None = None
 
 
 class Outbox:
-    """Over two connections of its own: one claims, one commits marks and settlements in groups."""
+    """Over connections of its own: some claim, others commit marks and settlements in groups."""
 
     def __init__(self, database_url: str, schema: str) -> None:
         self._url = database_url
-        self._claim = qualified("SELECT * FROM postback.claim($1, $2, $3, $4)", schema)
-        self._begin = qualified("SELECT * FROM postback.begin_calls($1, $2, $3)", schema)
+        self._claim = qualified("SELECT * FROM postback.claim($1, $2, $3, $4, $5)", schema)
+        self._begin = qualified("SELECT * FROM postback.begin_calls($1, $2, $3, $4)", schema)
         self._settle = qualified("SELECT postback.settle($1, $2, $3)", schema)
         self._expire = qualified("SELECT * FROM postback.expire_leases()", schema)
         self._pool: asyncpg.Pool[asyncpg.Record]
@@ -87,14 +92,26 @@ class Outbox:
         await self._settlements.close()
         await self._pool.close()
 
-    async def claim(self, channel: str, wanted: int, rate: float | None) -> list[Claim]:
-        """Up to *wanted* queued rows of *channel*; *rate* is in calls per second, over all senders."""
+    async def claim(
+        self, channel: str, calls: int, rate: float | None, *, recipients_per_call: int = 1
+    ) -> list[Claim]:
+        """Queued rows of *channel* for up to *calls* calls; *rate* is calls per second, over all senders."""
         spacing = timedelta(seconds=1 / rate) if rate else None
-        rows = await self._fetch(self._claim, channel, wanted, spacing, CLAIM_LEASE)
-        return [Claim(row["id"], row["kind"], max(row["turn_in"].total_seconds(), 0.0)) for row in rows]
+        rows = await self._fetch(self._claim, channel, calls, recipients_per_call, spacing, CLAIM_LEASE)
+        shared: dict[int, list[asyncpg.Record]] = defaultdict(list)
+        for row in rows:
+            shared[row["call"]].append(row)
+        return [
+            Claim(
+                ids=tuple(row["id"] for row in members),
+                turn_in=max(members[0]["turn_in"].total_seconds(), 0.0),
+                per_recipient=recipients_per_call > 1 and members[0]["kind"] == "message",
+            )
+            for _, members in sorted(shared.items())
+        ]
 
     async def begin(self, claim: Claim) -> PendingCall | None:
-        """Marks *claim* as ``calling``; None when the claim was lost meanwhile."""
+        """Marks *claim* as ``calling``; None when it was lost meanwhile."""
         return await self._begins.put(claim)
 
     async def settle(self, settlement: Settlement) -> None:
@@ -114,11 +131,19 @@ class Outbox:
     async def _write_begins(
         self, connection: Connection, claims: Sequence[Claim]
     ) -> list[PendingCall | None]:
+        submissions = [uuid7() for _ in claims]
+        members = [(row, call) for call, claim in enumerate(claims) for row in claim.ids]
         rows = await connection.fetch(
-            self._begin, [claim.id for claim in claims], [uuid7() for _ in claims], CALL_LEASE
+            self._begin,
+            [row for row, _ in members],
+            [submissions[call] for _, call in members],
+            [claims[call].per_recipient for _, call in members],
+            CALL_LEASE,
         )
-        begun = {row["id"]: _pending_call(row) for row in rows}
-        return [begun.get(claim.id) for claim in claims]
+        begun: dict[UUID, list[asyncpg.Record]] = defaultdict(list)
+        for row in rows:
+            begun[row["submission_id"]].append(row)
+        return [_pending_call(begun[one]) if one in begun else None for one in submissions]
 
     async def _write_settlements(
         self, connection: Connection, settlements: Sequence[Settlement]
@@ -132,19 +157,17 @@ class Outbox:
                 )
                 for s in settlements
             ],
-            [
-                _event(s, s.outcome.status, now)
-                for s in settlements
-                if s.kind == "message" and s.outcome.status
-            ],
+            [event for s in settlements if s.kind == "message" for event in _events(s, now)],
             [_template(s) for s in settlements if s.kind == "template" and s.again_in is None],
         )
         return [None] * len(settlements)
 
 
-def _pending_call(row: asyncpg.Record) -> PendingCall:
+def _pending_call(rows: Sequence[asyncpg.Record]) -> PendingCall:
+    row = rows[0]
     stored: dict[str, Any] = orjson.loads(row["content"] or "{}")
     media = stored.get("media") if row["kind"] == "template" else orjson.loads(row["media"] or "[]")
+    recipients = {member["id"]: member["contact"] for member in rows}
     submission = Submission(
         id=row["submission_id"],
         action="save_template" if row["kind"] == "template" else "send",
@@ -159,31 +182,38 @@ def _pending_call(row: asyncpg.Record) -> PendingCall:
         template_name=row["name"],
         options=orjson.loads(row["options"] or "{}"),
         kind=row["message_kind"] or "mms",
+        recipients=tuple(dict.fromkeys(number for number in recipients.values() if number)),
     )
     awaits = row["template_id"] is not None and row["provider_template_id"] is None
-    return PendingCall(row["id"], row["kind"], row["attempt"], submission, awaits)
+    return PendingCall(row["kind"], row["attempt"], submission, recipients, awaits)
 
 
-def _event(settlement: Settlement, status: Status, now: datetime) -> EventRow:
+def _events(settlement: Settlement, now: datetime) -> Iterator[EventRow]:
+    """The event of a settlement: once per id that the carrier gave, so that each id is kept. They are one
+    event under one key all the same."""
     outcome = settlement.outcome
-    return EventRow(
-        message_id=settlement.id,
-        provider_message_id=next(iter(outcome.provider_message_ids), None),
-        channel=settlement.channel,
-        provider=settlement.provider,
-        id=uuid7(),
-        key=key("submission", str(settlement.submission_id), status),
-        type=f"message.{status}",
-        status=status,
-        bits=bits(status),
-        source="sender",
-        attempt=settlement.attempt,
-        provider_code=outcome.provider_code,
-        provider_message=outcome.provider_message,
-        error_class=outcome.error,
-        error_specificity=SPECIFICITY[outcome.error] if outcome.error else None,
-        received_at=now,
-    )
+    if outcome.status is None:
+        return
+    for provider_message_id in outcome.provider_message_ids or (None,):
+        yield EventRow(
+            id=uuid7(),
+            key=key("submission", str(settlement.submission_id), outcome.status),
+            type=f"message.{outcome.status}",
+            channel=settlement.channel,
+            provider=settlement.provider,
+            source="sender",
+            received_at=now,
+            status=outcome.status,
+            bits=bits(outcome.status),
+            attempt=settlement.attempt,
+            provider_code=outcome.provider_code,
+            provider_message=outcome.provider_message,
+            error_class=outcome.error,
+            error_specificity=SPECIFICITY[outcome.error] if outcome.error else None,
+            message_id=settlement.id,
+            provider_message_id=provider_message_id,
+            batch_recipient=(settlement.recipient or "") if outcome.names_batch else "",
+        )
 
 
 def _template(settlement: Settlement) -> TemplateRow:

@@ -7,11 +7,17 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Closes a connection that dawdles (408) or floods (431) before a request has begun."""
+    """Closes a connection that dawdles (408), floods (431) or speaks no HTTP (400) where a request should be.
+
+    Requests that came whole before that are answered first, and then the connection is closed without a word.
+    """
 
     #: seconds from the first byte of a connection or request to the end of its headers, and from an answer
     #: to the end of the body that it did not wait for
     deadline = 10.0
+    #: seconds that a caller gets to read why he was refused: closing while he still writes resets the
+    #: connection, and a reset takes the answer with it
+    linger = 2.0
     #: bytes
     largest_headers = 64 * 1024
 
@@ -19,6 +25,8 @@ class BoundedProtocol(HttpToolsProtocol):
     _unread = 0
     #: between the end of a request's headers and the end of its body
     _in_body = False
+    #: whatever else comes is thrown away
+    _deaf = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -29,9 +37,9 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
+        if self._over():
             return
-        if self._timer is None and (self.cycle is None or self.cycle.response_complete):
+        if self._timer is None and not self._answering():
             self._watch()
         self._unread += len(data)
         super().data_received(data)
@@ -40,7 +48,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(b"431 Request Header Fields Too Large")
 
     def on_headers_complete(self) -> None:
-        if self.transport.is_closing():
+        if self._over():
             return
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > self.largest_headers:
@@ -51,15 +59,15 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        if not self.transport.is_closing():
+        if not self._over():
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._in_body = False
-        if self.transport.is_closing():
+        if self._over():
             return
+        self._in_body = False
         super().on_message_complete()
-        if self.cycle.response_complete:
+        if not self._answering():
             self._relax()
             # uvicorn dropped its keep-alive time-out when the rest of the body came, and sets no other
             self._unset_keepalive_if_required()
@@ -69,14 +77,23 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.transport.is_closing() or not (self._in_body and self.cycle.response_complete):
+        if self._over() or self._answering() or not self._in_body:
             return
         if self.expect_100_continue:
             # refused before it sent its body: whether the body follows all the same nobody can tell
             self.transport.close()
         else:
-            # closing now would reset the connection, and take the answer with it before it is read
             self._watch()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(b"400 Bad Request")
+
+    def _over(self) -> bool:
+        return self._deaf or self.transport.is_closing()
+
+    def _answering(self) -> bool:
+        """Whether an application is at work for the latest request."""
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _watch(self) -> None:
         self._unread = 0
@@ -97,8 +114,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: bytes) -> None:
         self._relax()
-        if not self.transport.is_closing():
-            self.transport.write(
-                b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-            )
-            self.transport.close()
+        if self._over():
+            return
+        self._deaf = True
+        if self._answering() and not self._in_body:
+            self.cycle.keep_alive = False
+            return
+        self.transport.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._timer = self.loop.call_later(self.linger, self.transport.close)

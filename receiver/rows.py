@@ -83,6 +83,7 @@ class TemplateRow(NamedTuple):
 class MessageRow(NamedTuple):
     id: UUID
     request: int
+    batch: UUID
     channel: str
     provider: str
     kind: str

@@ -203,6 +203,7 @@ def _add(
         MessageRow(
             id=message_id,
             request=0,
+            batch=submission.id,
             channel=channel.name,
             provider=provider.name,
             kind=submission.kind,

@@ -40,6 +40,7 @@ class Templates:
             "id": submission.id,
             "kind": "template",
             "channel": channel,
+            "batch": submission.id,
             "state": "queued",
             "next_at": func.clock_timestamp(),
             "attempts": 0,

@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import structlog
 
@@ -71,7 +73,12 @@ class ChannelSender:
         if self._paused_until > loop.time() or free <= 0:
             await asyncio.sleep(0.02 if free <= 0 else min(self._paused_until - loop.time(), POLL))
             return 1
-        claims = await self._outbox.claim(self._channel.name, free, self._channel.rate)
+        claims = await self._outbox.claim(
+            self._channel.name,
+            free,
+            self._channel.rate,
+            recipients_per_call=self._provider.recipients_per_call,
+        )
         for claim in claims:
             call = asyncio.create_task(self._send(claim))
             self._calls.add(call)
@@ -88,9 +95,14 @@ class ChannelSender:
             await self._settle(pending, outcome)
         except Unavailable as error:
             # whatever was marked is found by its lease when the database is back
-            log.error("not settled", channel=self._channel.name, id=str(claim.id), reason=str(error))
+            log.error(
+                "not settled",
+                channel=self._channel.name,
+                ids=[str(row) for row in claim.ids],
+                reason=str(error),
+            )
         except Exception:
-            log.exception("send failed", channel=self._channel.name, id=str(claim.id))
+            log.exception("send failed", channel=self._channel.name, ids=[str(row) for row in claim.ids])
         finally:
             self._wake.set()  # a place is free
 
@@ -114,40 +126,42 @@ class ChannelSender:
         return self._provider.outcome(answer)
 
     async def _settle(self, pending: PendingCall, outcome: Outcome) -> None:
+        """Every row of the call for itself: its carrier may take one recipient and refuse another."""
+        settlements = [
+            self._settlement(pending, row, outcome.results.get(recipient or "", outcome))
+            for row, recipient in pending.recipients.items()
+        ]
+        for settlement in settlements:
+            log.info(
+                "called",
+                channel=self._channel.name,
+                id=str(settlement.id),
+                fate=settlement.outcome.fate.value,
+                code=settlement.outcome.provider_code,
+                attempt=settlement.attempt,
+                again_in=settlement.again_in,
+            )
+        await asyncio.gather(*(self._outbox.settle(settlement) for settlement in settlements))
+
+    def _settlement(self, pending: PendingCall, row: UUID, outcome: Outcome) -> Settlement:
         again_in = None
         if outcome.fate in (Fate.THROTTLED, Fate.NOT_SENT):
-            if _age(pending) > PATIENCE:
-                outcome = Outcome(
-                    Fate.REFUSED,
-                    status=Status.EXPIRED,
-                    error=ErrorClass.EXPIRED,
-                    provider_code=outcome.provider_code,
-                    provider_message=outcome.provider_message,
-                )
+            if _age(row) > PATIENCE:
+                outcome = replace(outcome, fate=Fate.REFUSED, status=Status.EXPIRED, error=ErrorClass.EXPIRED)
             else:
                 again_in = self._pause(pending.attempt, outcome)
         elif outcome.fate is Fate.UNDECIDED and outcome.status is None:
             outcome = uncertain(outcome.provider_message or "the answer makes no sense")
-        log.info(
-            "called",
-            channel=self._channel.name,
-            id=str(pending.id),
-            fate=outcome.fate.value,
-            code=outcome.provider_code,
+        return Settlement(
+            id=row,
+            kind=pending.kind,
+            submission_id=pending.submission.id,
             attempt=pending.attempt,
+            channel=self._channel.name,
+            provider=self._provider.name,
+            outcome=outcome,
             again_in=again_in,
-        )
-        await self._outbox.settle(
-            Settlement(
-                pending.id,
-                pending.kind,
-                pending.submission.id,
-                pending.attempt,
-                self._channel.name,
-                self._provider.name,
-                outcome,
-                again_in,
-            )
+            recipient=pending.recipients[row],
         )
 
     def _pause(self, attempt: int, outcome: Outcome) -> float:
@@ -159,6 +173,6 @@ class ChannelSender:
         return pause
 
 
-def _age(pending: PendingCall) -> timedelta:
-    made = datetime.fromtimestamp((pending.id.int >> 80) / 1000, UTC)
-    return datetime.now(UTC) - made
+def _age(row: UUID) -> timedelta:
+    """Since the message was accepted; its id holds the time."""
+    return datetime.now(UTC) - datetime.fromtimestamp((row.int >> 80) / 1000, UTC)

@@ -190,7 +190,7 @@ async def test_an_expired_claim_is_queued_again_and_an_expired_call_is_uncertain
     async with installation(database_url, sender=False) as home:
         claimed, called = await home.send(), await home.send()
         await outbox.open()
-        claims = {str(claim.id): claim for claim in await outbox.claim(CHANNEL, 10, None)}
+        claims = {str(claim.ids[0]): claim for claim in await outbox.claim(CHANNEL, 10, None)}
         await outbox.begin(claims[called["id"]])
         db = await asyncpg.connect(database_url)
         await db.execute("UPDATE postback.outbox SET lease_until = now() - interval '1 s'")

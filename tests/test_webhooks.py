@@ -9,7 +9,6 @@ import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
 import orjson
 import pytest
 
@@ -18,7 +17,7 @@ from receiver.config import ChannelSettings
 from receiver.providers import PROVIDERS
 from receiver.providers.sinch_mms import SinchMms
 from receiver.webhooks import MOST_EVENTS
-from tests.support.receiver import CHANNEL, CHANNELS, TOKEN, Receiver, running
+from tests.support.receiver import CHANNEL, CHANNELS, TOKEN, Receiver, copied, empty, running
 from tests.support.store import postback
 
 DELIVERED = orjson.dumps(postback("N102", "MMSMT7Qx2LmZp"))
@@ -26,27 +25,21 @@ MIB = 1 << 20
 OPEN = {"provider": "sinch_mms", "tokens": [TOKEN]}
 
 
+@pytest.fixture(scope="module")
+def module_url(postgres_url: str, template_url: str) -> str:
+    return copied(postgres_url, template_url, "webhooks")
+
+
+@pytest.fixture
+async def database_url(module_url: str) -> str:
+    await empty(module_url)
+    return module_url
+
+
 @pytest.fixture
 async def receiver(database_url: str) -> AsyncIterator[Receiver]:
     async with running(database_url) as started:
         yield started
-
-
-async def rows(receiver: Receiver, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(receiver.settings.database_url)
-    try:
-        found: list[asyncpg.Record] = await connection.fetch(statement, *arguments)
-        return found
-    finally:
-        await connection.close()
-
-
-async def payloads(receiver: Receiver) -> list[asyncpg.Record]:
-    return await rows(receiver, "SELECT * FROM postback.payload ORDER BY id")
-
-
-async def states(receiver: Receiver) -> list[str]:
-    return [row["state"] for row in await payloads(receiver)]
 
 
 def report(**fields: Any) -> bytes:
@@ -61,8 +54,8 @@ async def test_a_report_is_stored_with_its_timeline_when_it_is_answered(receiver
     answer = await receiver.client.post(receiver.hook(), content=DELIVERED)
 
     assert (200, {"status": "ok"}) == (answer.status_code, answer.json())
-    [payload] = await payloads(receiver)
-    [message] = await rows(receiver, "SELECT id FROM postback.message")
+    [payload] = await receiver.payloads()
+    [message] = await receiver.rows("SELECT id FROM postback.message")
     assert ("applied", None, "POST", DELIVERED, "127.0.0.1", [message["id"]]) == (
         payload["state"],
         payload["reason"],
@@ -103,11 +96,11 @@ async def test_what_is_not_understood_is_kept_as_it_came_and_acknowledged(receiv
     }
 
     assert dict.fromkeys(NOT_UNDERSTOOD, 200) == answers
-    kept = await payloads(receiver)
+    kept = await receiver.payloads()
     assert list(NOT_UNDERSTOOD.values()) == [payload["body"] for payload in kept]
     assert {"quarantined"} == {payload["state"] for payload in kept}
     assert all(payload["reason"] for payload in kept)
-    assert [] == await rows(receiver, "SELECT id FROM postback.message")
+    assert [] == await receiver.rows("SELECT id FROM postback.message")
 
 
 UNDERSTOOD = {
@@ -134,7 +127,7 @@ async def test_odd_fields_cost_neither_the_report_nor_a_byte_of_the_body(receive
     }
 
     assert dict.fromkeys(UNDERSTOOD, 200) == answers
-    kept = await payloads(receiver)
+    kept = await receiver.payloads()
     assert list(UNDERSTOOD.values()) == [payload["body"] for payload in kept]
     assert {"applied"} == {payload["state"] for payload in kept}
 
@@ -143,7 +136,7 @@ async def test_parameters_of_a_get_are_kept_though_the_provider_reads_none(recei
     answer = await receiver.client.get(f"{receiver.hook()}?status=DELIVRD&text=a%20b%00&text=%FF")
 
     assert 200 == answer.status_code
-    [payload] = await payloads(receiver)
+    [payload] = await receiver.payloads()
     assert ("GET", "status=DELIVRD&text=a%20b%00&text=%FF", b"", "quarantined") == (
         payload["method"],
         payload["query"],
@@ -173,7 +166,7 @@ async def test_a_fault_of_the_parser_costs_nothing_and_quotes_nobody(
         answer = await receiver.client.post(receiver.hook("failing"), content=DELIVERED, headers=headers)
 
         assert 200 == answer.status_code
-        [payload] = await payloads(receiver)
+        [payload] = await receiver.payloads()
         assert ("quarantined", "the parser failed: KeyError", DELIVERED) == (
             payload["state"],
             payload["reason"],
@@ -192,7 +185,7 @@ async def test_a_signature_that_the_provider_cannot_even_look_for_is_a_bad_one(
         answer = await receiver.client.post(receiver.hook("failing"), content=DELIVERED)
 
         assert 401 == answer.status_code
-        assert ["unverified"] == await states(receiver)
+        assert ["unverified"] == await receiver.states()
 
 
 # --- what is kept of a caller -------------------------------------------------------------------------------
@@ -216,7 +209,7 @@ async def test_no_secret_of_a_caller_reaches_the_database_in_clear(receiver: Rec
 
     await receiver.client.post(f"{receiver.hook()}?{query}", content=DELIVERED, headers=CANARIES)
 
-    [row] = await rows(receiver, "SELECT to_jsonb(p)::text AS text, query FROM postback.payload p")
+    [row] = await receiver.rows("SELECT to_jsonb(p)::text AS text, query FROM postback.payload p")
     assert "canary" not in row["text"]
     assert TOKEN not in row["text"]
     assert "apikey=***&api_key=***&Token=***&a=1&access_token=***&password=***" == row["query"]
@@ -232,7 +225,7 @@ async def test_headers_are_kept_and_a_credential_stays_recognisable(receiver: Re
 
     await receiver.client.post(receiver.hook(), content=DELIVERED, headers=headers)
 
-    [payload] = await payloads(receiver)
+    [payload] = await receiver.payloads()
     kept = orjson.loads(payload["headers"])
     hashed = receiver.app._secrets.keyed_hash("credential", b"Bearer canary").hex()
     assert {
@@ -260,7 +253,7 @@ async def test_probes_are_answered_and_leave_nothing(receiver: Receiver) -> None
     ]
 
     assert [200] * len(answers) == [answer.status_code for answer in answers]
-    assert [] == await payloads(receiver)
+    assert [] == await receiver.payloads()
 
 
 async def test_head_is_answered_like_get_without_a_body(receiver: Receiver) -> None:
@@ -284,14 +277,14 @@ async def test_an_address_that_does_not_exist_is_not_found(receiver: Receiver, m
     ]
 
     assert dict.fromkeys(paths, 404) == dict(zip(paths, (one.status_code for one in answers), strict=True))
-    assert [] == await payloads(receiver)
+    assert [] == await receiver.payloads()
 
 
 async def test_other_methods_are_told_which_ones_are_meant(receiver: Receiver) -> None:
     answer = await receiver.client.put(receiver.hook(), content=DELIVERED)
 
     assert (405, "GET, HEAD, POST") == (answer.status_code, answer.headers["allow"])
-    assert [] == await payloads(receiver)
+    assert [] == await receiver.payloads()
 
 
 async def test_every_listed_token_opens_the_door_however_it_is_written(database_url: str) -> None:
@@ -331,14 +324,11 @@ AUTHENTICATION = [
     ({"basic": "ann:s"}, {"authorization": "Basic ann:s"}, 401),
     ({"basic": "ann:s"}, {"authorization": "Bearer ann:s"}, 401),
     ({"basic": "ann:s"}, {}, 401),
-    ({"basic": ""}, {}, 401),
     ({"bearer": "sécret"}, {"authorization": "Bearer sécret".encode()}, 200),
     ({"bearer": "s"}, {"authorization": "bearer s"}, 200),
     ({"bearer": "s"}, {"authorization": "Bearer S"}, 401),
     ({"bearer": "s"}, {"authorization": "s"}, 401),
     ({"bearer": "s"}, {"authorization": "Bearer"}, 401),
-    ({"bearer": ""}, {"authorization": "Bearer"}, 401),
-    ({"bearer": ""}, {}, 401),
     ({"allow_from": ["127.0.0.0/8"]}, {}, 200),
     ({"allow_from": ["192.0.2.0/24", "::1/128"]}, {}, 401),
     ({"allow_from": ["192.0.2.0/24"]}, {"x-forwarded-for": "192.0.2.7"}, 401),
@@ -356,7 +346,7 @@ async def test_every_check_that_a_channel_asks_for_must_hold(database_url: str) 
 
         assert [status for _, _, status in AUTHENTICATION] == [answer.status_code for answer in answers]
         assert ["applied" if status == 200 else "unverified" for _, _, status in AUTHENTICATION] == (
-            await states(receiver)
+            await receiver.states()
         )
 
 
@@ -398,7 +388,7 @@ async def test_a_request_that_fails_its_check_is_kept_apart_with_its_signature(d
         headers = {"authorization": "Bearer wrong", "x-signature": "v1=abc"}
         await receiver.client.post(receiver.hook(), content=DELIVERED, headers=headers)
 
-        [payload] = await payloads(receiver)
+        [payload] = await receiver.payloads()
         assert ("unverified", "authentication failed", DELIVERED) == (
             payload["state"],
             payload["reason"],
@@ -406,13 +396,12 @@ async def test_a_request_that_fails_its_check_is_kept_apart_with_its_signature(d
         )
         kept = orjson.loads(payload["headers"])
         assert ("v1=abc", True) == (kept["x-signature"], kept["authorization"].startswith("hmac:"))
-        assert [] == await rows(receiver, "SELECT id FROM postback.message")
+        assert [] == await receiver.rows("SELECT id FROM postback.message")
 
 
 async def test_strangers_cannot_fill_the_disk(database_url: str) -> None:
     async with running(database_url, {CHANNEL: {**OPEN, "bearer": "right"}}) as receiver:
-        await rows(
-            receiver,
+        await receiver.rows(
             """INSERT INTO postback.payload
                    (id, channel, state, method, query, headers, body, received_at, message_ids)
                SELECT gen_random_uuid(), 'x', 'unverified', 'POST', '', '{}', '', now(), '{}'
@@ -424,7 +413,7 @@ async def test_strangers_cannot_fill_the_disk(database_url: str) -> None:
 
         assert [401, 503, 200] == [answer.status_code for answer in (*refused, authentic)]
         assert "60" == refused[1].headers["retry-after"]
-        [count] = await rows(receiver, "SELECT count(*) FROM postback.payload WHERE state = 'unverified'")
+        [count] = await receiver.rows("SELECT count(*) FROM postback.payload WHERE state = 'unverified'")
         assert 10_000 == count["count"]
 
 
@@ -451,21 +440,21 @@ async def test_a_body_over_the_cap_is_refused_announced_or_counted(database_url:
         ]
 
         assert [413, 413, 413, 413, 413, 200, 200] == [answer.status_code for answer in answers]
-        assert [MIB, 200] == [len(payload["body"]) for payload in await payloads(receiver)]
+        assert [MIB, 200] == [len(payload["body"]) for payload in await receiver.payloads()]
 
 
 async def test_a_body_that_does_not_end_is_given_up(receiver: Receiver) -> None:
     receiver.app._webhooks.body_deadline = 0.1
 
     async def endless() -> AsyncIterator[bytes]:
-        for _ in range(100):
+        for _ in range(20):
             yield b" "
             await asyncio.sleep(0.02)
 
     answer = await receiver.client.post(receiver.hook(), content=endless())
 
     assert 408 == answer.status_code
-    assert [] == await payloads(receiver)
+    assert [] == await receiver.payloads()
 
 
 def bare_deflate(body: bytes) -> bytes:
@@ -497,7 +486,7 @@ async def test_packed_bodies_are_read_and_kept_as_they_came(receiver: Receiver) 
     ]
 
     assert [200] * len(PACKED) == [answer.status_code for answer in answers]
-    kept = await payloads(receiver)
+    kept = await receiver.payloads()
     assert [body for _, body, _ in PACKED.values()] == [payload["body"] for payload in kept]
     outcomes = [payload["state"].replace("duplicate", "applied") for payload in kept]
     assert {name: state for name, (_, _, state) in PACKED.items()} == dict(zip(PACKED, outcomes, strict=True))

@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from models.errors import ErrorClass
-from models.events import Answer, Call, Event, Outcome, Problem, Request, Submission
+from models.events import (
+    Answer,
+    Call,
+    Event,
+    Outcome,
+    Problem,
+    Request,
+    Submission,
+    Unreadable,
+)
 from models.status import Status
 from receiver.config import ChannelSettings
 
@@ -36,6 +45,11 @@ class Provider(ABC):
     #: whether messages can be stored with the carrier and sent by id
     saves_templates: ClassVar[bool] = False
 
+    #: how many recipients one call may have; with more than one, reports come per recipient
+    recipients_per_call: ClassVar[int] = 1
+    #: whether files go out inside the call, instead of by an address where the carrier fetches them
+    takes_files: ClassVar[bool] = False
+
     def authenticate(self, request: Request, channel: ChannelSettings) -> bool:
         """The provider's own check, beyond the channel's token, credentials and addresses."""
         return True
@@ -59,3 +73,19 @@ class Provider(ABC):
     @abstractmethod
     def outcome(self, answer: Answer) -> Outcome:
         """What the carrier's answer means. Never raises: an answer without sense is ``undecided``."""
+
+    def poll(self, channel: ChannelSettings, page: int) -> Call | None:
+        """The call that fetches page *page* (from 1) of what waits for us, None where nothing can be polled."""
+        return None
+
+    def polled(self, answer: Answer, channel: ChannelSettings) -> tuple[list[Event], bool]:
+        """What a polled page tells, and whether there is another one. Raises ``Unreadable``."""
+        raise Unreadable(f"{self.name} is not polled")
+
+    def ask(self, provider_message_id: str, recipient: str, channel: ChannelSettings) -> Call | None:
+        """The call that asks what became of a message, None where the carrier cannot be asked."""
+        return None
+
+    def told(self, answer: Answer, channel: ChannelSettings) -> list[Event]:
+        """What the answer to `ask` tells. Raises ``Unreadable``."""
+        raise Unreadable(f"{self.name} cannot be asked")

@@ -1,48 +1,58 @@
--- Reserves up to `wanted` queued rows of a channel. With a `spacing` between calls, turns are given out no
+-- Reserves queued rows of a channel for up to `calls` calls. Rows of one batch share a call, `per_call` of
+-- them at most; `call` numbers the calls from 1. With a `spacing` between calls, turns are given out no
 -- further ahead than a quarter of a second, one after the other over all senders, on database time;
 -- `turn_in` says how long each has to wait for its own.
-CREATE FUNCTION postback.claim(the_channel text, wanted integer, spacing interval, lease interval)
-RETURNS TABLE (id uuid, kind varchar, turn_in interval)
+CREATE FUNCTION postback.claim(
+    the_channel text, calls integer, per_call integer, spacing interval, lease interval
+) RETURNS TABLE (id uuid, kind varchar, call bigint, turn_in interval)
 LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
 #variable_conflict use_column
 DECLARE
     horizon CONSTANT interval := '250 ms';
+    most_rows CONSTANT integer := 5000;
     moment timestamptz := clock_timestamp();
     first_turn timestamptz := moment;
-    taken integer;
+    ids uuid[];
+    turns bigint[];
 BEGIN
     IF spacing IS NOT NULL THEN
         INSERT INTO postback.rate (channel, due) VALUES (the_channel, moment) ON CONFLICT DO NOTHING;
         SELECT greatest(r.due, moment) INTO first_turn FROM postback.rate r WHERE r.channel = the_channel FOR UPDATE;
-        wanted := least(wanted, floor(extract(epoch FROM moment + horizon - first_turn) / extract(epoch FROM spacing)) + 1);
+        calls := least(calls, floor(extract(epoch FROM moment + horizon - first_turn) / extract(epoch FROM spacing)) + 1);
     END IF;
-    IF wanted <= 0 THEN
+    IF calls <= 0 THEN
         RETURN;
     END IF;
-    RETURN QUERY
-    WITH due AS (
-        SELECT o.id FROM postback.outbox o
-        WHERE o.channel = the_channel AND o.state = 'queued' AND o.next_at <= moment
-        ORDER BY o.next_at, o.id FOR UPDATE SKIP LOCKED LIMIT wanted
-    ), claimed AS (
-        UPDATE postback.outbox o SET state = 'claimed', lease_until = moment + lease
-        FROM due WHERE o.id = due.id
-        RETURNING o.id, o.kind
-    )
-    SELECT c.id, c.kind,
-        first_turn - moment + coalesce(spacing, '0') * (row_number() OVER (ORDER BY c.id) - 1)
-    FROM claimed c;
-    GET DIAGNOSTICS taken = ROW_COUNT;
-    IF spacing IS NOT NULL AND taken > 0 THEN
-        UPDATE postback.rate r SET due = first_turn + spacing * taken WHERE r.channel = the_channel;
+    SELECT array_agg(g.id), array_agg(g.call) INTO ids, turns FROM (
+        SELECT n.id, dense_rank() OVER (ORDER BY n.batch, n.share) AS call FROM (
+            SELECT due.id, due.batch, (row_number() OVER (PARTITION BY due.batch ORDER BY due.id) - 1) / per_call AS share
+            FROM (
+                SELECT o.id, o.batch FROM postback.outbox o
+                WHERE o.channel = the_channel AND o.state = 'queued' AND o.next_at <= moment
+                ORDER BY o.next_at, o.batch, o.id FOR UPDATE SKIP LOCKED
+                LIMIT least(calls::bigint * per_call, most_rows)
+            ) due
+        ) n
+    ) g WHERE g.call <= calls;
+    IF ids IS NULL THEN
+        RETURN;
     END IF;
+    IF spacing IS NOT NULL THEN
+        UPDATE postback.rate r SET due = first_turn + spacing * (SELECT max(t) FROM unnest(turns) t)
+        WHERE r.channel = the_channel;
+    END IF;
+    RETURN QUERY
+    UPDATE postback.outbox o SET state = 'claimed', lease_until = moment + lease
+    FROM unnest(ids, turns) AS g (id, call) WHERE o.id = g.id
+    RETURNING o.id, o.kind, g.call, first_turn - moment + coalesce(spacing, '0') * (g.call - 1);
 END $$;
 
--- The second mark, committed just before the requests leave: claimed -> calling. The submission's row is
--- made here, so a report that beats the carrier's answer finds its message. Answers with what to send; a row
--- whose claim was lost meanwhile is not among it.
-CREATE FUNCTION postback.begin_calls(ids uuid[], submissions uuid[], lease interval)
-RETURNS TABLE (
+-- The second mark, committed just before the requests leave: claimed -> calling. The submissions' rows are
+-- made here, one per recipient where a call has several, so a report that beats the carrier's answer finds
+-- its message. Answers with what to send; a row whose claim was lost meanwhile is not among it.
+CREATE FUNCTION postback.begin_calls(
+    ids uuid[], submissions uuid[], per_recipient boolean[], lease interval
+) RETURNS TABLE (
     id uuid, submission_id uuid, kind varchar, attempt integer, our_number varchar, contact varchar,
     message_kind varchar, text varchar, subject varchar, fallback_text varchar, expires_at timestamptz,
     options jsonb, provider_template_id varchar, template_id uuid, media jsonb, content jsonb, name varchar)
@@ -53,12 +63,16 @@ BEGIN
     WITH calling AS (
         UPDATE postback.outbox o SET state = 'calling', lease_until = clock_timestamp() + lease,
             attempts = o.attempts + 1, submission_id = w.submission_id
-        FROM unnest(ids, submissions) AS w (id, submission_id)
+        FROM unnest(ids, submissions, per_recipient) AS w (id, submission_id, per_recipient)
         WHERE o.id = w.id AND o.state = 'claimed' AND o.lease_until > clock_timestamp()
-        RETURNING o.id, o.submission_id, o.kind, o.channel, o.attempts
+        RETURNING o.id, o.submission_id, o.kind, o.channel, o.attempts, w.per_recipient
     ), submitted AS (
         INSERT INTO postback.submission (id, recipient, message_id, channel, attempt)
-        SELECT c.submission_id, '', c.id, c.channel, c.attempts FROM calling c
+        SELECT c.submission_id, CASE WHEN c.per_recipient THEN coalesce(m.contact, '') ELSE '' END,
+            c.id, c.channel, c.attempts
+        FROM calling c LEFT JOIN postback.message m ON m.id = c.id
+        -- the same person twice in one call: whose report it is nobody can tell, the first has it
+        ON CONFLICT DO NOTHING
     )
     SELECT c.id, c.submission_id, c.kind, c.attempts, m.our_number, m.contact, m.kind,
         b.text, b.subject, b.fallback_text, b.expires_at, b.options, stored.provider_template_id, b.template_id,
@@ -69,7 +83,8 @@ BEGIN
     LEFT JOIN postback.message m ON m.id = c.id
     LEFT JOIN postback.message_body b ON b.message_id = c.id
     LEFT JOIN postback.template stored ON stored.id = b.template_id
-    LEFT JOIN postback.template t ON t.id = c.id AND c.kind = 'template';
+    LEFT JOIN postback.template t ON t.id = c.id AND c.kind = 'template'
+    ORDER BY c.id;
 END $$;
 
 -- What came of the calls: events on their messages, news of templates, and the rows leave the outbox or are

@@ -44,8 +44,8 @@ BEGIN
     INSERT INTO postback.media (message_id, "position", id, url, content_type, state)
     SELECT f.message_id, f.position, f.id, f.url, f.content_type, f.state
     FROM unnest(files) f JOIN unnest(fresh) m ON m.id = f.message_id;
-    INSERT INTO postback.outbox (id, kind, channel, state, next_at, attempts)
-    SELECT m.id, 'message', m.channel, 'queued', clock_timestamp(), 0 FROM unnest(fresh) m;
+    INSERT INTO postback.outbox (id, kind, channel, batch, state, next_at, attempts)
+    SELECT m.id, 'message', m.channel, m.batch, 'queued', clock_timestamp(), 0 FROM unnest(fresh) m;
 
     PERFORM postback.append(
         events, ARRAY(SELECT m.id FROM unnest(events) WITH ORDINALITY e

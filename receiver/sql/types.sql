@@ -38,9 +38,10 @@ CREATE TYPE postback.template_in AS (
     provider_template_id text, state text, error_class text, error_code text, error_message text
 );
 
--- A message to send; `request` numbers the API call that asked for it, within the batch.
+-- A message to send; `request` numbers the API call that asked for it, among those committed together, and
+-- `batch` is the same for all that say the same.
 CREATE TYPE postback.message_in AS (
-    id uuid, request integer, channel text, provider text, kind text, our_number text, contact text,
+    id uuid, request integer, batch uuid, channel text, provider text, kind text, our_number text, contact text,
     client_reference text, conversation uuid, text text, subject text, fallback_text text,
     expires_at timestamptz, template_id uuid, options jsonb, metadata jsonb
 );

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
 import httpx
 import uvicorn
 
@@ -31,6 +32,21 @@ class Receiver:
     settings: Settings
     client: httpx.AsyncClient
     server: Server
+
+    async def rows(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        """What a connection of the test's own sees."""
+        connection = await asyncpg.connect(self.settings.database_url)
+        try:
+            found: list[asyncpg.Record] = await connection.fetch(statement, *arguments)
+            return found
+        finally:
+            await connection.close()
+
+    async def payloads(self) -> list[asyncpg.Record]:
+        return await self.rows("SELECT * FROM postback.payload ORDER BY id")
+
+    async def states(self) -> list[str]:
+        return [row["state"] for row in await self.payloads()]
 
     def hook(self, channel: str = CHANNEL) -> str:
         """The callback URL to give the carrier."""
@@ -84,3 +100,28 @@ def _config(app: App, protocol: type[BoundedProtocol], grace: int) -> uvicorn.Co
         server_header=False, date_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=grace,
         proxy_headers=False,
     )  # fmt: skip
+
+
+def copied(postgres_url: str, template_url: str, name: str) -> str:
+    """A migrated database for the tests of a module, where one for each would take most of their time."""
+    assert template_url
+    asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE migrated"))
+    return postgres_url.replace("/postgres?", f"/{name}?")
+
+
+async def empty(database_url: str) -> None:
+    """Takes out what a test has put in; few rows are gone faster than so many partitions are truncated."""
+    await _execute(
+        database_url,
+        """DELETE FROM postback.payload; DELETE FROM postback.reference; DELETE FROM postback.event;
+           DELETE FROM postback.message; DELETE FROM postback.message_body; DELETE FROM postback.media;
+           DELETE FROM postback.conversation; DELETE FROM postback.attention""",
+    )
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

@@ -74,7 +74,7 @@ async def settle(
 def outgoing(to: str = "+12065550123", **values: Any) -> MessageRow:
     """A message to send, as `accept` takes it."""
     row = MessageRow(
-        id=uuid7(), request=0, channel=CHANNEL, provider=PROVIDER, kind="mms", our_number="+18885551234",
+        id=uuid7(), request=0, batch=uuid7(), channel=CHANNEL, provider=PROVIDER, kind="mms", our_number="+18885551234",
         contact=to, client_reference=None, conversation=uuid7(), text="Hello", subject=None,
         fallback_text=None, expires_at=None, template_id=None, options="{}", metadata="{}",
     )  # fmt: skip

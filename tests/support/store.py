@@ -61,8 +61,8 @@ async def send(connection: Any, *, contact: str = THEM, channel: str = CHANNEL.n
     """A message that is being sent: its id, and that of the submission whose answer has not come yet."""
     message_id, submission_id = uuid7(), uuid7()
     message = MessageRow(
-        message_id, 0, channel, "sinch_mms", "mms", US, contact, "order-42", uuid7(), "hi", None, None, None,
-        None, "{}", "{}",
+        message_id, 0, message_id, channel, "sinch_mms", "mms", US, contact, "order-42", uuid7(), "hi", None,
+        None, None, None, "{}", "{}",
     )  # fmt: skip
     accepted = EventRow(
         uuid7(), key("accepted"), "message.accepted", channel, "sinch_mms", "api", datetime.now(UTC),

@@ -1,0 +1,300 @@
+"""HTTP as callers really speak it, byte by byte: slow, broken, pipelined, endless."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from receiver.protocol import BoundedProtocol
+from tests.support.receiver import CHANNEL, TOKEN, Receiver, copied, empty, running
+
+HOOK = f"/hooks/{CHANNEL}/{TOKEN}".encode()
+REPORT = b'{"code": "N102", "tracking-id": "a"}'
+DEADLINE = 0.25
+
+
+class Hasty(BoundedProtocol):
+    deadline = DEADLINE
+    linger = 0.1
+    largest_headers = 4096
+
+
+@pytest.fixture(scope="module")
+def module_url(postgres_url: str, template_url: str) -> str:
+    return copied(postgres_url, template_url, "protocol")
+
+
+@pytest.fixture
+async def receiver(module_url: str) -> AsyncIterator[Receiver]:
+    await empty(module_url)
+    async with running(module_url, protocol=Hasty) as started:
+        started.app._webhooks.body_deadline = DEADLINE
+        yield started
+
+
+def request(body: bytes = REPORT, *headers: bytes, method: bytes = b"POST", target: bytes = HOOK) -> bytes:
+    head = [method + b" " + target + b" HTTP/1.1", b"host: a", b"content-length: %d" % len(body), *headers]
+    return b"\r\n".join([*head, b"", body])
+
+
+async def spoken(
+    receiver: Receiver, *said: bytes, pause: float = 0, hang_up: bool = False, within: float = 3
+) -> bytes:
+    """Everything that the receiver answers to *said* until it closes the connection.
+
+    *pause*: seconds between two parts. *hang_up*: close our side as soon as all is said.
+    """
+    reader, writer = await asyncio.open_connection(*receiver.address)
+    try:
+        async with asyncio.timeout(within):
+            for part in said:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(pause)
+            if hang_up:
+                writer.write_eof()
+            return await reader.read()
+    except (ConnectionResetError, BrokenPipeError):
+        return b"reset"
+    finally:
+        writer.close()
+
+
+def statuses(answer: bytes) -> list[int]:
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", answer)]
+
+
+async def dripped(receiver: Receiver, begun: bytes, drops: Sequence[bytes]) -> tuple[bytes, float]:
+    """What came back to *begun* followed by a drop every 50 ms, and after how many seconds it was closed."""
+    reader, writer = await asyncio.open_connection(*receiver.address)
+    writer.write(begun)
+    answered = asyncio.create_task(reader.read())
+    start = time.monotonic()
+    for drop in drops:
+        await asyncio.wait({answered}, timeout=0.05)
+        if answered.done():
+            break
+        writer.write(drop)
+    answer, took = await answered, time.monotonic() - start
+    writer.close()
+    return answer, took
+
+
+SLOW = {
+    "a request line": (b"POST ", [b"/"] * 100, [408]),
+    "headers": (b"POST " + HOOK + b" HTTP/1.1\r\n", [b"a: b\r\n"] * 100, [408]),
+    "empty lines before a request": (b"\r\n", [b"\r\n"] * 100, [408]),
+    "a body": (request() .replace(b": 36", b": 999"), [b" "] * 100, [408]),
+    "chunks": (request(b"", b"transfer-encoding: chunked").replace(b"content-length: 0\r\n", b""),
+               [b"1\r\n \r\n"] * 100, [408]),
+    "a body at no address": (request(b"", target=b"/hooks/a/b").replace(b": 0", b": 999"),
+                             [b" "] * 100, [404]),
+    "headers of a second request": (request() + b"POST ", [b"/"] * 100, [200, 408]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", SLOW)
+async def test_a_caller_who_drips_bytes_does_not_keep_his_connection(receiver: Receiver, what: str) -> None:
+    """At most the deadline for an answer, and as much again for the rest of a body that nobody waits for."""
+    begun, drops, expected = SLOW[what]
+
+    answer, took = await dripped(receiver, begun, drops)
+
+    assert expected == statuses(answer)
+    assert DEADLINE * 0.9 < took < DEADLINE * 2 + 0.5
+
+
+async def test_a_caller_who_never_says_anything_is_left_without_a_word(receiver: Receiver) -> None:
+    """An answer might be taken for that to the request which he sends at that very moment."""
+    assert b"" == await spoken(receiver, within=DEADLINE + 0.5)
+
+
+async def test_slow_callers_keep_nobody_waiting(receiver: Receiver) -> None:
+    slow = [asyncio.create_task(spoken(receiver, b"POST " + HOOK)) for _ in range(200)]
+    await asyncio.sleep(0.05)
+
+    start = time.monotonic()
+    answer = await receiver.client.post(receiver.hook(), content=REPORT)
+    took = time.monotonic() - start
+
+    assert 200 == answer.status_code
+    assert took < DEADLINE
+    assert [[408]] * 200 == [statuses(answer) for answer in await asyncio.gather(*slow)]
+    assert not receiver.server.server_state.connections - {
+        connection
+        for connection in receiver.server.server_state.connections
+        if connection.cycle and connection.cycle.response_complete
+    }
+
+
+LARGE = {
+    "one header without end": [b"POST " + HOOK + b" HTTP/1.1\r\na: ", *[b"x" * 512] * 9],
+    "many headers": [b"POST " + HOOK + b" HTTP/1.1\r\n", *[b"a: b\r\n"] * 700],
+    "an address without end": [b"POST /", *[b"x" * 512] * 9],
+    "all at once": [request(REPORT, b"a: " + b"x" * 4096)],
+    "a long address with a request after it": [request(target=b"/" + b"x" * 4096) + request()],
+}
+
+
+@pytest.mark.parametrize("what", LARGE)
+async def test_headers_that_are_too_large_are_refused(receiver: Receiver, what: str) -> None:
+    assert [431] == statuses(await spoken(receiver, *LARGE[what]))
+    assert [] == await receiver.payloads()
+
+
+async def test_headers_just_within_the_limit_are_fine_and_a_large_body_counts_for_none(
+    receiver: Receiver,
+) -> None:
+    body = REPORT.ljust(100_000)
+
+    answer = await spoken(receiver, request(body, b"a: " + b"x" * 3900, b"connection: close"))
+
+    assert [200] == statuses(answer)
+    assert [body] == [payload["body"] for payload in await receiver.payloads()]
+
+
+async def test_pipelined_requests_are_answered_in_their_order(receiver: Receiver) -> None:
+    said = [
+        request(),
+        request(b"", target=b"/hooks/a/b"),
+        request(b"garbage"),
+        request(b"", method=b"HEAD"),
+        request(b"", method=b"PUT"),
+        request(b'{"code": "N101", "tracking-id": "a"}', b"connection: close"),
+    ]
+
+    assert [200, 404, 200, 200, 405, 200] == statuses(await spoken(receiver, b"".join(said)))
+    assert 3 == len(await receiver.payloads())
+
+
+async def test_a_request_that_comes_byte_by_byte_is_a_request(receiver: Receiver) -> None:
+    whole = request(REPORT, b"connection: close")
+
+    answer = await spoken(receiver, *(whole[at : at + 1] for at in range(len(whole))))
+
+    assert [200] == statuses(answer)
+    assert [REPORT] == [payload["body"] for payload in await receiver.payloads()]
+
+
+async def test_a_connection_serves_many_requests_and_outlives_the_deadline_between_them(
+    receiver: Receiver,
+) -> None:
+    said = [request(), b"", request(), request(REPORT, b"connection: close")]
+
+    answer = await spoken(receiver, *said, pause=DEADLINE * 0.7)
+
+    assert [200, 200, 200] == statuses(answer)
+
+
+@pytest.mark.parametrize("target", [b"/hooks/a/b", b"/hooks/" + CHANNEL.encode() + b"/wrong"])
+async def test_a_refusal_before_the_body_does_not_spoil_the_next_request(
+    receiver: Receiver, target: bytes
+) -> None:
+    """The body is read to its end, so it is not taken for the next request, nor is the answer lost."""
+    body = b"POST / HTTP/1.1\r\n\r\n" * 50_000
+
+    answer = await spoken(receiver, request(body, target=target) + request(REPORT, b"connection: close"))
+
+    assert [404, 200] == statuses(answer)
+    assert [REPORT] == [payload["body"] for payload in await receiver.payloads()]
+
+
+async def test_an_idle_connection_ends_after_its_keep_alive_even_if_its_answer_came_first(
+    receiver: Receiver,
+) -> None:
+    receiver.server.config.timeout_keep_alive = 0.2  # type: ignore[assignment]
+    early = request(b"", target=b"/hooks/a/b").replace(b": 0", b": 2")
+
+    for said in ([request()], [early, b" ", b" "]):
+        answer = await spoken(receiver, *said, pause=0.02, within=1)
+        assert 1 == len(statuses(answer))
+
+
+async def test_who_asks_before_sending_a_body_is_told_to_go_on(receiver: Receiver) -> None:
+    head, body = request(REPORT, b"expect: 100-continue", b"connection: close").split(b"\r\n\r\n")
+
+    assert [100, 200] == statuses(await spoken(receiver, head + b"\r\n\r\n", body, pause=0.05))
+
+
+async def test_who_asks_before_sending_a_body_and_is_refused_loses_the_connection(
+    receiver: Receiver,
+) -> None:
+    """He may leave the body out, or not: what follows could be either."""
+    head = request(REPORT, b"expect: 100-continue", target=b"/hooks/a/b").removesuffix(REPORT)
+
+    assert [404] == statuses(await spoken(receiver, head, within=DEADLINE))
+
+
+async def test_a_client_that_offers_another_protocol_is_served_in_this_one(receiver: Receiver) -> None:
+    """Java's HTTP client offers h2c with every request to a plain address."""
+    offer = (b"connection: upgrade, http2-settings", b"upgrade: h2c", b"http2-settings: AAEAAEAAAAIAAAAB")
+
+    answer = await spoken(receiver, request(REPORT, *offer), request(REPORT, b"connection: close"), pause=0.1)
+
+    assert [200, 200] == statuses(answer)
+    assert [REPORT, REPORT] == [payload["body"] for payload in await receiver.payloads()]
+
+
+ODD_TARGETS = {
+    b"/hooks/\xff/\xfe": 400,
+    "/hooks/sinch-us/ключ".encode(): 400,
+    b"/hooks/sinch-us/\x01": 400,
+    b"/hooks/%": 404,
+    b"/hooks/%ZZ/%": 404,
+    b"/hooks/%FF/%FE": 404,
+    b"/hooks/%00/%00": 404,
+    b"/hooks/%ED%A0%80/%ED%B0%80": 404,
+    b"/hooks/..%2f..%2fetc/passwd": 404,
+    b"//hooks/" + CHANNEL.encode() + b"/" + TOKEN.encode(): 404,
+    b"/hooks": 404,
+    b"/hooks/": 404,
+    b"/%ff%fe": 404,
+    b"*": 404,
+    b"http://elsewhere.example" + HOOK: 200,
+    HOOK + b"#fragment": 200,
+    HOOK + b'?%00=%FF&=&&<>"{}|^`': 200,
+    HOOK + b"?\x80=\xff": 400,
+}
+
+
+async def test_no_address_is_so_odd_that_it_breaks_the_receiver(receiver: Receiver) -> None:
+    answers = {
+        target: statuses(await spoken(receiver, request(REPORT, b"connection: close", target=target)))
+        for target in ODD_TARGETS
+    }
+
+    assert {target: [status] for target, status in ODD_TARGETS.items()} == answers
+
+
+BROKEN = {
+    "a body shorter than announced": request(REPORT, b"x: y").replace(b": 36", b": 37"),
+    "a length that is no number": request().replace(b": 36", b": x"),
+    "a negative length": request().replace(b": 36", b": -36"),
+    "a superscript length": request().replace(b": 36", b": \xb2"),
+    "a length that no integer holds": request().replace(b": 36", b": " + b"9" * 40),
+    "two lengths": request(REPORT, b"content-length: 7"),
+    "a length beside chunks": request(REPORT, b"transfer-encoding: chunked"),
+    "a chunk of no size": request(b"zz\r\n", b"transfer-encoding: chunked")
+    .replace(b"content-length: 4\r\n", b""),
+    "another protocol": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100),
+    "no protocol": b"hello\r\n\r\n",
+    "half a request": b"POST " + HOOK + b" HTTP/1.1\r\nhost",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BROKEN)
+async def test_a_broken_request_is_no_request_and_breaks_nothing(receiver: Receiver, what: str) -> None:
+    answer = await spoken(receiver, BROKEN[what], hang_up=True)
+
+    assert not {200, 500} & set(statuses(answer))
+    assert [] == await receiver.payloads()
+    assert 200 == (await receiver.client.post(receiver.hook(), content=REPORT)).status_code
+
+
+async def test_a_body_longer_than_announced_is_cut_where_it_was_announced_to_end(receiver: Receiver) -> None:
+    answer = await spoken(receiver, request() + b"and more\r\n\r\n")
+
+    assert [200] == statuses(answer)
+    assert [REPORT] == [payload["body"] for payload in await receiver.payloads()]
