@@ -7,13 +7,14 @@ from models.media import Media
 from models.message import Adopted, Attention, Message, MessageBody
 from models.payload import Payload
 from models.reference import Reference
-from models.submission import Idempotency, Outbox, Rate, Submission
+from models.submission import AwaitedReport, Idempotency, Outbox, Rate, Submission
 from models.template import Template
 
 __all__ = [
     "Adopted",
     "ApiKey",
     "Attention",
+    "AwaitedReport",
     "Conversation",
     "Event",
     "FeedHead",

@@ -14,6 +14,9 @@ from uuid import UUID
 from models.errors import ErrorClass
 from models.status import Status
 
+#: stands for all recipients of a batch
+EVERY = "*"
+
 
 class Unreadable(Exception):
     """A body that the provider cannot make sense of; its message says why. The payload is kept."""
@@ -39,7 +42,8 @@ class Report:
 
     *client_reference* is what the carrier echoes of our call, *status* is None for a word that nobody
     knows, *sender* and *recipient* are normalised numbers, None where the carrier names none, and
-    *identity* holds what makes two reports the same report.
+    *identity* holds what makes two reports the same report. *batch_recipient* is the recipient where the
+    carrier's id names a whole batch, `EVERY` where it reports on all of them at once.
     """
 
     provider_message_id: str | None

@@ -40,15 +40,16 @@ class Outcome(StrEnum):
 
 
 class Correlation(StrEnum):
-    """How reports found the message; the strongest way wins."""
+    """How reports found the message. The last one here wins: what began with a guess stays one, unless our
+    own id came back."""
 
-    GUESSED = "guessed"
     PROVIDER_ID = "provider_id"
+    GUESSED = "guessed"
     OWN_ID = "own_id"
 
 
 AS_MMS, AS_SMS = 1 << 0, 1 << 1
-CORRELATION_BIT = {Correlation.GUESSED: 1 << 2, Correlation.PROVIDER_ID: 1 << 3, Correlation.OWN_ID: 1 << 4}
+CORRELATION_BIT = {way: 1 << (2 + rank) for rank, way in enumerate(Correlation)}
 STATUS_BIT = {status: 1 << (8 + rank) for rank, status in enumerate(Status)}
 
 SUCCESS_BITS = STATUS_BIT[Status.DELIVERED] | STATUS_BIT[Status.READ]

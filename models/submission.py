@@ -49,6 +49,17 @@ class Outbox(SQLModel, table=True):
     submission_id: UUID | None
 
 
+class AwaitedReport(SQLModel, table=True):
+    """A message that its carrier took, until ``due``: then a report has come, or the carrier is asked, or
+    the message ends ``unconfirmed``. Reports do not touch this table."""
+
+    __tablename__ = "awaited_report"
+    __table_args__ = table_args(Index("awaited_report_due", "due"))
+
+    message_id: UUID = Field(primary_key=True)
+    due: datetime = timestamp()
+
+
 class Rate(SQLModel, table=True):
     """When the next call on a channel is due (GCRA, on database time), shared by all senders."""
 

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import tomllib
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -60,9 +60,14 @@ def _region(value: str) -> str:
     return value
 
 
+def _network(value: Any) -> Any:
+    # pydantic's own message for a union names its validators instead of the key
+    return ip_network(str(value))
+
+
 Region = Annotated[str, AfterValidator(_region)]
 Strings = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
-Networks = Annotated[list[Network], NoDecode, BeforeValidator(_listed)]
+Networks = Annotated[list[Annotated[Network, BeforeValidator(_network)]], NoDecode, BeforeValidator(_listed)]
 
 
 class ChannelSettings(BaseModel):

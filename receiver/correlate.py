@@ -5,7 +5,7 @@ Pure. The finding itself, with its locks and its adoptions, is ``receiver/sql/re
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import UUID
 
@@ -16,6 +16,9 @@ from models.errors import SPECIFICITY
 from models.events import Event, Inbound, Report, TemplateReport
 from models.reference import FOREIGN_REFERENCE, TIMED_INBOUND, UNTIMED_INBOUND
 from models.status import CORRELATION_BIT, STATUS_BIT, Correlation, Status, bits
+from receiver import phone
+from receiver.config import ChannelSettings
+from receiver.providers.base import Provider
 from receiver.rows import EventRow, InboundRow, MediaRow, TemplateRow
 
 #: the index on references holds no longer ones
@@ -32,18 +35,44 @@ class Rows:
     templates: list[TemplateRow] = field(default_factory=list)
 
 
-def rows(
-    events: Sequence[Event], *, channel: str, provider: str, payload_id: UUID, received_at: datetime
-) -> Rows:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where events come from: a channel, and what is known of all that comes from it.
+
+    *our_number* is what an inbound message was written to where nothing else tells. A carrier that echoes
+    nothing has its reports matched by numbers, *guess_within* that time of the send; *guess_calling* where
+    its answers name no message either.
+    """
+
+    channel: str
+    provider: str
+    our_number: str
+    guess_within: timedelta | None = None
+    guess_calling: bool = False
+
+
+def source_of(channel: ChannelSettings, provider: Provider) -> Source:
+    return Source(
+        channel=channel.name,
+        provider=provider.name,
+        our_number=phone.international(channel.numbers[0]) if channel.numbers else f"channel:{channel.name}",
+        guess_within=None
+        if provider.echoes_reference
+        else timedelta(seconds=channel.report_window or provider.report_window),
+        guess_calling=not provider.gives_ids,
+    )
+
+
+def rows(events: Sequence[Event], source: Source, payload_id: UUID, received_at: datetime) -> Rows:
     """The rows of one request's events, in their order."""
     made = Rows()
     for event in events:
         if isinstance(event, Report):
-            made.events.append(_report(event, channel, provider, payload_id, received_at))
+            made.events.append(_report(event, source, payload_id, received_at))
         elif isinstance(event, Inbound):
-            _add_inbound(made, event, channel, provider, payload_id, received_at)
+            _add_inbound(made, event, source, payload_id, received_at)
         else:
-            made.templates.append(_template(event, channel, provider))
+            made.templates.append(_template(event, source))
     return made
 
 
@@ -52,29 +81,28 @@ def key(*identity: str | None) -> UUID:
     return UUID(bytes=sha256(orjson.dumps(identity)).digest()[:16])
 
 
-def _report(report: Report, channel: str, provider: str, payload_id: UUID, received_at: datetime) -> EventRow:
+def _report(report: Report, source: Source, payload_id: UUID, received_at: datetime) -> EventRow:
     provider_message_id, submission_id = report.provider_message_id, _own_id(report.client_reference)
     if provider_message_id is None and submission_id is None and report.client_reference is not None:
         provider_message_id = (FOREIGN_REFERENCE + report.client_reference)[:LONGEST_ID]
-    seen = bits(report.status, delivered_as=report.delivered_as)
-    if report.provider_message_id is not None:
-        seen |= CORRELATION_BIT[Correlation.PROVIDER_ID]
     return EventRow(
         submission_id=submission_id,
         provider_message_id=provider_message_id,
         batch_recipient=report.batch_recipient,
         candidate=uuid7(),
-        channel=channel,
-        provider=provider,
+        channel=source.channel,
+        provider=source.provider,
         kind=report.kind,
         our_number=report.sender,
         contact=report.recipient,
         client_reference=report.client_reference,
+        guess_since=received_at - source.guess_within if source.guess_within else None,
+        guess_calling=source.guess_calling,
         id=uuid7(),
         key=key(*report.identity),
         type=f"message.{report.status}" if report.status else "message.unmapped",
         status=report.status,
-        bits=seen,
+        bits=bits(report.status, delivered_as=report.delivered_as),
         source="report",
         part=report.part,
         provider_status=report.provider_status,
@@ -89,7 +117,7 @@ def _report(report: Report, channel: str, provider: str, payload_id: UUID, recei
 
 
 def _add_inbound(
-    made: Rows, inbound: Inbound, channel: str, provider: str, payload_id: UUID, received_at: datetime
+    made: Rows, inbound: Inbound, source: Source, payload_id: UUID, received_at: datetime
 ) -> None:
     candidate, identity = uuid7(), key("inbound", *inbound.identity)
     provider_message_id, seen = inbound.provider_message_id, STATUS_BIT[Status.RECEIVED]
@@ -103,8 +131,8 @@ def _add_inbound(
             provider_message_id=provider_message_id,
             inbound=True,
             candidate=candidate,
-            channel=channel,
-            provider=provider,
+            channel=source.channel,
+            provider=source.provider,
             kind=inbound.kind,
             our_number=inbound.recipient,
             contact=inbound.sender,
@@ -124,6 +152,7 @@ def _add_inbound(
         InboundRow(
             candidate=candidate,
             conversation=uuid7(),
+            our_number=source.our_number,
             text=inbound.text,
             subject=inbound.subject,
             participants=list(inbound.participants),
@@ -136,13 +165,13 @@ def _add_inbound(
     )
 
 
-def _template(report: TemplateReport, channel: str, provider: str) -> TemplateRow:
+def _template(report: TemplateReport, source: Source) -> TemplateRow:
     return TemplateRow(
         template_id=None,
         submission_id=_own_id(report.client_reference),
         candidate=uuid7(),
-        channel=channel,
-        provider=provider,
+        channel=source.channel,
+        provider=source.provider,
         provider_template_id=report.provider_template_id,
         state=report.state,
         error_class=report.error,

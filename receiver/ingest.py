@@ -9,7 +9,7 @@ import structlog
 from models.events import Event
 from receiver import db
 from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable
-from receiver.correlate import Rows, rows
+from receiver.correlate import Rows, Source, rows
 from receiver.rows import PayloadRow
 from receiver.sql import qualified
 
@@ -24,7 +24,7 @@ class Arrival:
     """A carrier's request, what was understood of it, and in which state it is to be kept."""
 
     payload: PayloadRow
-    provider: str
+    source: Source
     events: Sequence[Event] = ()
 
 
@@ -78,13 +78,7 @@ class Ingest:
         payload = arrival.payload
         return _Prepared(
             payload,
-            rows(
-                arrival.events,
-                channel=payload.channel,
-                provider=arrival.provider,
-                payload_id=payload.id,
-                received_at=payload.received_at,
-            ),
+            rows(arrival.events, arrival.source, payload.id, payload.received_at),
         )
 
     async def _write(self, connection: Connection, batch: Sequence[_Prepared]) -> list[str]:

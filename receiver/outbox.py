@@ -67,6 +67,8 @@ class Settlement:
     outcome: Outcome
     again_in: float | None = None
     recipient: str | None = None
+    #: seconds until a report is overdue, None where none is awaited
+    report_within: float | None = None
 
 
 class Outbox:
@@ -152,15 +154,17 @@ class Outbox:
         await connection.fetch(
             self._settle,
             [
-                SettledRow(
-                    s.id, s.submission_id, None if s.again_in is None else timedelta(seconds=s.again_in)
-                )
+                SettledRow(s.id, s.submission_id, _span(s.again_in), _span(s.report_within))
                 for s in settlements
             ],
             [event for s in settlements if s.kind == "message" for event in _events(s, now)],
             [_template(s) for s in settlements if s.kind == "template" and s.again_in is None],
         )
         return [None] * len(settlements)
+
+
+def _span(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _pending_call(rows: Sequence[asyncpg.Record]) -> PendingCall:

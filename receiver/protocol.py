@@ -1,8 +1,10 @@
-"""uvicorn's HTTP protocol with what it lacks: a deadline for a request's headers, a cap on their size, and an
-end to a body that goes on after its answer. (A body's own deadline and cap are those of whoever reads it.)"""
+"""uvicorn's HTTP protocol with what it lacks: a deadline for a request's headers, a cap on their size, an end
+to a body that goes on after its answer, and bodies of requests that offer to upgrade. (A body's own deadline
+and cap are those of whoever reads it.)"""
 
 import asyncio
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
@@ -42,13 +44,18 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._timer is None and not self._answering():
             self._watch()
         self._unread += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._feed(data)
         # still no end of the headers; what came after that end is not theirs and not counted
         if self._timer is not None and not self._in_body and self._unread > self.largest_headers:
             self._refuse(b"431 Request Header Fields Too Large")
 
     def on_headers_complete(self) -> None:
         if self._over():
+            return
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                self._refuse(b"405 Method Not Allowed")
             return
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > self.largest_headers:
@@ -63,7 +70,7 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if self._over():
+        if self._over() or not self._in_body:
             return
         self._in_body = False
         super().on_message_complete()
@@ -85,8 +92,26 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self._watch()
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(b"400 Bad Request")
+    def _feed(self, data: bytes) -> None:
+        while not self._over():
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                # httptools skips the body of a request that offers another protocol, as Java's HTTP client
+                # does with every request to a plain address: https://github.com/MagicStack/httptools/issues/124
+                data = self._head_without_offer() + data[offer.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            except httptools.HttpParserError:
+                self._refuse(b"400 Bad Request")
+            else:
+                return
+
+    def _head_without_offer(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
+        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
 
     def _over(self) -> bool:
         return self._deaf or self.transport.is_closing()

@@ -47,11 +47,14 @@ class EventRow(NamedTuple):
     our_number: str | None = None
     contact: str | None = None
     client_reference: str | None = None
+    guess_since: datetime | None = None
+    guess_calling: bool = False
 
 
 class InboundRow(NamedTuple):
     candidate: UUID
     conversation: UUID
+    our_number: str
     text: str | None
     subject: str | None
     participants: list[str]
@@ -112,3 +115,4 @@ class SettledRow(NamedTuple):
     id: UUID
     submission_id: UUID
     again_in: timedelta | None
+    report_within: timedelta | None

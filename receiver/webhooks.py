@@ -21,6 +21,7 @@ from models.events import Event, Request, Unreadable
 from receiver.callers import Caller, authentic, kept_headers, kept_query, peer_of
 from receiver.commit import Unavailable
 from receiver.config import ChannelSettings, Settings
+from receiver.correlate import Source, source_of
 from receiver.ingest import Arrival, Ingest
 from receiver.providers.base import Provider
 from receiver.rows import PayloadRow
@@ -48,7 +49,13 @@ class _Refused(Exception):
 class _Door:
     channel: ChannelSettings
     provider: Provider
+    source: Source
     tokens: tuple[bytes, ...]
+
+
+def _door(channel: ChannelSettings, provider: Provider) -> _Door:
+    tokens = tuple(token.encode() for token in channel.tokens)
+    return _Door(channel, provider, source_of(channel, provider), tokens)
 
 
 class Webhooks:
@@ -68,8 +75,7 @@ class Webhooks:
         self._ingest, self._secrets, self._unverified = ingest, secrets, unverified
         self._trusted_proxies = tuple(settings.trusted_proxies)
         self._doors = {
-            name: _Door(channel, providers[channel.provider], tuple(t.encode() for t in channel.tokens))
-            for name, channel in settings.channels.items()
+            name: _door(channel, providers[channel.provider]) for name, channel in settings.channels.items()
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -137,7 +143,7 @@ class Webhooks:
         if state == "quarantined":
             log.warning("unreadable", channel=door.channel.name, reason=reason)
         payload = self._payload(door, caller, state, reason)
-        await self._put(door, Arrival(payload, door.provider.name, events))
+        await self._put(door, Arrival(payload, door.source, events))
 
     async def _keep_unverified(self, door: _Door, caller: Caller) -> None:
         payload = self._payload(door, caller, "unverified", "authentication failed")
@@ -147,7 +153,7 @@ class Webhooks:
             raise _not_stored(door, error) from None
         if not room:
             raise _Refused(503, "too many unverified requests are kept", **{"retry-after": "60"})
-        await self._put(door, Arrival(payload, door.provider.name))
+        await self._put(door, Arrival(payload, door.source))
         log.warning("unverified", channel=door.channel.name, peer=caller.peer)
 
     async def _put(self, door: _Door, arrival: Arrival) -> None:

@@ -37,6 +37,8 @@ class ChannelSender:
         self._wake = asyncio.Event()
         self._calls: set[asyncio.Task[None]] = set()
         self._paused_until = 0.0
+        expected = provider.expects_reports if channel.expects_reports is None else channel.expects_reports
+        self._report_within = (channel.report_window or provider.report_window) if expected else 0
 
     def wake(self) -> None:
         """Something was queued, perhaps for this channel."""
@@ -162,6 +164,7 @@ class ChannelSender:
             outcome=outcome,
             again_in=again_in,
             recipient=pending.recipients[row],
+            report_within=self._report_within if outcome.fate is Fate.ACCEPTED else None,
         )
 
     def _pause(self, attempt: int, outcome: Outcome) -> float:

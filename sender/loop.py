@@ -7,10 +7,13 @@ import structlog
 
 from receiver.config import Settings
 from receiver.http import Client
+from receiver.ingest import Ingest
 from receiver.outbox import Outbox, Settlement, uncertain
 from receiver.providers.base import Provider
 from receiver.wakeup import listen, outbox_channel
 from sender.channel import ChannelSender
+from sender.poll import Poll
+from sender.silence import Silence
 
 log = structlog.get_logger()
 
@@ -23,7 +26,9 @@ GRACE = 8.0
 async def run(settings: Settings, providers: Mapping[str, Provider], stop: asyncio.Event) -> None:
     """Sends until *stop* is set, then lets the calls under way come to their end."""
     outbox = Outbox(settings.database_url, settings.db_schema)
+    ingest = Ingest(settings.database_url, settings.db_schema)
     await outbox.open()
+    ingest.open()
     async with Client() as client:
         senders = [
             ChannelSender(channel, providers[channel.provider], outbox, client)
@@ -36,6 +41,12 @@ async def run(settings: Settings, providers: Mapping[str, Provider], stop: async
 
         tasks = [asyncio.create_task(sender.run()) for sender in senders]
         tasks.append(asyncio.create_task(_watch_leases(outbox, settings, providers)))
+        tasks.append(asyncio.create_task(Silence(settings, providers, client, ingest).run()))
+        tasks.extend(
+            asyncio.create_task(Poll(settings, channel, providers, client, ingest).run())
+            for channel in settings.channels.values()
+            if channel.poll
+        )
         tasks.append(asyncio.create_task(listen(settings, outbox_channel(settings.db_schema), wake)))
         log.info("sending", channels=sorted(settings.channels))
         await stop.wait()
@@ -43,6 +54,7 @@ async def run(settings: Settings, providers: Mapping[str, Provider], stop: async
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(sender.finish(GRACE) for sender in senders))
+    await ingest.close()
     await outbox.close()
 
 

@@ -3,7 +3,6 @@
 Nothing here names a carrier. A new one brings its file, its fixtures and its page, and no test code.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from tests.support.cases import (
     each_provider,
     entry,
     identities,
+    made,
     named,
     plain,
     read_cases,
@@ -36,12 +36,12 @@ from tests.support.cases import (
 PAGES = Path(__file__).parent.parent / "docs" / "providers"
 
 
-@told("request", "expected")
+@told("expected")
 def test_a_request_tells_what_its_fixture_expects(case: Case) -> None:
     assert case.says["expected"] == [entry(event) for event in case.events()]
 
 
-@told("request", "unreadable")
+@told("unreadable")
 def test_an_unreadable_request_says_why(case: Case) -> None:
     with pytest.raises(Unreadable) as caught:
         case.events()
@@ -49,7 +49,7 @@ def test_an_unreadable_request_says_why(case: Case) -> None:
     assert case.says["unreadable"] in str(caught.value)
 
 
-@told("request", "same_as")
+@told("same_as")
 def test_a_resent_request_is_known_again(case: Case) -> None:
     before = identities(named(case, case.says["same_as"]).events())
 
@@ -57,7 +57,7 @@ def test_a_resent_request_is_known_again(case: Case) -> None:
     assert before == identities(case.events())
 
 
-@told("request", "news_after")
+@told("news_after")
 def test_a_later_request_is_news(case: Case) -> None:
     before = identities(named(case, case.says["news_after"]).events())
 
@@ -74,14 +74,10 @@ def test_a_forgery_is_told_from_the_carrier(case: Case) -> None:
 @told("submission", "call")
 def test_a_submission_becomes_the_call_of_its_fixture(case: Case) -> None:
     submission = submission_of(case.says["submission"])
-    call = case.provider.call(submission, case.channel)
     expected = {"method": "POST", **case.says["call"]}
-    made: dict[str, Any] = {"method": call.method, "url": call.url, "headers": dict(call.headers)}
-    body = call.body.decode()
-    made["body"] = json.loads(body) if isinstance(expected["body"], dict) else body
 
     assert [] == case.provider.check(submission, case.channel)
-    assert expected == made
+    assert expected == made(case.provider.call(submission, case.channel), expected)
 
 
 @told("submission", "problems")
@@ -96,6 +92,29 @@ def test_an_answer_means_what_its_fixture_expects(case: Case) -> None:
     assert case.says["outcome"] == plain(case.provider.outcome(answer_of(case.says["answer"])))
 
 
+@told("poll", "call")
+def test_a_page_is_polled_by_the_call_of_its_fixture(case: Case) -> None:
+    call = case.provider.poll(case.channel, case.says["poll"])
+    expected = {"method": "GET", "body": "", **case.says["call"]}
+
+    assert call is not None
+    assert expected == made(call, expected)
+
+
+@told("polled", "more")
+def test_a_polled_page_says_whether_there_is_another(case: Case) -> None:
+    assert case.says["more"] == case.provider.polled(answer_of(case.says["polled"]), case.channel)[1]
+
+
+@told("ask", "call")
+def test_a_carrier_is_asked_by_the_call_of_its_fixture(case: Case) -> None:
+    call = case.provider.ask(**case.says["ask"], channel=case.channel)
+    expected = {"method": "GET", "body": "", **case.says["call"]}
+
+    assert call is not None
+    assert expected == made(call, expected)
+
+
 def test_every_fixture_is_used() -> None:
     forms: list[set[str]] = [
         {"request", "expected"},
@@ -104,6 +123,12 @@ def test_every_fixture_is_used() -> None:
         {"submission", "call"},
         {"submission", "problems"},
         {"answer", "outcome"},
+        {"poll", "call"},
+        {"polled", "expected", "more"},
+        {"polled", "unreadable"},
+        {"ask", "call"},
+        {"told", "expected"},
+        {"told", "unreadable"},
     ]
     unused = [case.label for case in CASES if not any(case.says.keys() >= form for form in forms)]
 
@@ -252,5 +277,7 @@ def test_our_id_travels_where_the_carrier_echoes_it_and_the_key_never_in_the_url
     call = case.provider.call(submission_of(case.says["submission"]), case.channel)
     secrets = [value for key, value in case.channel.extra.items() if "key" in key or "token" in key]
 
-    assert case.provider.echoes_reference == (str(SUBMISSION_ID).encode() in call.body)
+    echoed = case.says.get("echoed", case.provider.echoes_reference)
+
+    assert echoed == (str(SUBMISSION_ID).encode() in call.body)
     assert not any(secret in call.url for secret in secrets)

@@ -331,3 +331,38 @@ async def test_a_person_settles_an_uncertain_message_and_a_report_still_wins(dat
         assert (409, "not_uncertain") == (again.status_code, again.json()["code"])
         message = await home.message(sent["id"])
         assert ("delivered", True) == (message["status"], message["conflict"])
+
+
+async def test_a_message_of_which_no_report_came_is_unconfirmed_and_a_late_report_wins(
+    database_url: str,
+) -> None:
+    async with installation(database_url, report_window=1) as home:
+        await home.order(report="lost")
+        silent = await home.send()
+
+        message = await home.until(silent["id"], "unconfirmed")
+        reference = (await home.journal())[0]["body"]["client-reference"]
+        await home.hook(f'{{"code": "N102", "tracking-id": "T", "client-reference": "{reference}"}}'.encode())
+
+        assert ("unknown", "timer") == (message["outcome"], message["timeline"][-1]["source"])
+        assert "delivered" == (await home.message(silent["id"]))["status"]
+
+
+async def test_a_message_whose_report_came_in_time_hears_nothing_of_the_timer(database_url: str) -> None:
+    async with installation(database_url, report_window=1) as home:
+        message = await home.until((await home.send())["id"], "delivered")
+        await asyncio.sleep(2.2)
+
+        db = await asyncpg.connect(database_url)
+        assert 0 == await db.fetchval("SELECT count(*) FROM postback.awaited_report")
+        await db.close()
+        assert message == await home.message(message["id"])
+
+
+async def test_a_channel_without_reports_ends_unconfirmed_at_once(database_url: str) -> None:
+    async with installation(database_url, expects_reports=False) as home:
+        await home.order(report="lost")
+
+        message = await home.until((await home.send())["id"], "unconfirmed")
+
+        assert "queued" in [event["status"] for event in message["timeline"]]

@@ -11,35 +11,40 @@ from typing import Any
 
 import orjson
 import pytest
+import pytest_asyncio
 
 from models.events import Event, Request
 from receiver.config import ChannelSettings
 from receiver.providers import PROVIDERS
 from receiver.providers.sinch_mms import SinchMms
 from receiver.webhooks import MOST_EVENTS
-from tests.support.receiver import CHANNEL, CHANNELS, TOKEN, Receiver, copied, empty, running
+from tests.support.receiver import CHANNEL, CHANNELS, TOKEN, Receiver, copied, running
 from tests.support.store import postback
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DELIVERED = orjson.dumps(postback("N102", "MMSMT7Qx2LmZp"))
 MIB = 1 << 20
 OPEN = {"provider": "sinch_mms", "tokens": [TOKEN]}
 
 
-@pytest.fixture(scope="module")
-def module_url(postgres_url: str, template_url: str) -> str:
-    return copied(postgres_url, template_url, "webhooks")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def started(postgres_url: str, template_url: str) -> AsyncIterator[Receiver]:
+    url = await copied(postgres_url, template_url, "webhooks")
+    async with running(url) as receiver:
+        yield receiver
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def receiver(started: Receiver) -> Receiver:
+    await started.empty()
+    return started
 
 
 @pytest.fixture
-async def database_url(module_url: str) -> str:
-    await empty(module_url)
-    return module_url
-
-
-@pytest.fixture
-async def receiver(database_url: str) -> AsyncIterator[Receiver]:
-    async with running(database_url) as started:
-        yield started
+def database_url(receiver: Receiver) -> str:
+    """For receivers that are set up in another way."""
+    return receiver.settings.database_url
 
 
 def report(**fields: Any) -> bytes:
@@ -443,8 +448,10 @@ async def test_a_body_over_the_cap_is_refused_announced_or_counted(database_url:
         assert [MIB, 200] == [len(payload["body"]) for payload in await receiver.payloads()]
 
 
-async def test_a_body_that_does_not_end_is_given_up(receiver: Receiver) -> None:
-    receiver.app._webhooks.body_deadline = 0.1
+async def test_a_body_that_does_not_end_is_given_up(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver.app._webhooks, "body_deadline", 0.1)
 
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(20):

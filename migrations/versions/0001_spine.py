@@ -69,6 +69,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("uncertain"),
     )
     op.create_table(
+        "awaited_report",
+        sa.Column("message_id", sa.Uuid(), nullable=False),
+        sa.Column("due", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("message_id"),
+        schema=SCHEMA,
+    )
+    op.create_index("awaited_report_due", "awaited_report", ["due"], unique=False, schema=SCHEMA)
+    op.create_table(
         "conversation",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("our_number", sa.String(), nullable=False),
@@ -314,6 +322,7 @@ def downgrade() -> None:
         "event",
         "conversation",
         "attention",
+        "awaited_report",
         "api_key",
         "adopted",
     ):

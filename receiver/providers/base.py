@@ -34,6 +34,8 @@ class Provider(ABC):
     errors: ClassVar[Mapping[str, ErrorClass]]
     #: whether the carrier sends our reference back in its reports
     echoes_reference: ClassVar[bool] = False
+    #: whether its answers name the messages; where they don't, reports are matched by numbers and time
+    gives_ids: ClassVar[bool] = True
     #: whether delivery reports come at all; the channel's ``expects_reports`` overrides it
     expects_reports: ClassVar[bool] = True
     #: seconds after which a silent message is ``unconfirmed``; the channel's ``report_window`` overrides it
@@ -75,7 +77,7 @@ class Provider(ABC):
         """What the carrier's answer means. Never raises: an answer without sense is ``undecided``."""
 
     def poll(self, channel: ChannelSettings, page: int) -> Call | None:
-        """The call that fetches page *page* (from 1) of what waits for us, None where nothing can be polled."""
+        """The call that fetches page *page* (from 1) of what waits for us, None where nothing is polled."""
         return None
 
     def polled(self, answer: Answer, channel: ChannelSettings) -> tuple[list[Event], bool]:

@@ -8,7 +8,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from models.errors import ErrorClass
@@ -35,6 +35,9 @@ CONTENT_TYPES = {
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 _KEY_NOISE = str.maketrans("", "", "-_ ")
 _DATE_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", re.ASCII)
+#: ten digits are seconds from 2001 to 2286; three more, with a point or without, are milliseconds
+_UNIX = re.compile(r"([1-9]\d{9})(?:\.?(\d{3})\d*|\.\d+)?", re.ASCII)
+_DIALLED = re.compile(r"\+?[\d\s().\-/]+", re.ASCII)
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 
 
@@ -59,7 +62,11 @@ def each(body: bytes, read: Callable[[dict[str, Any]], E]) -> list[E]:
 
     One bad object does not cost the others. Raises ``Unreadable`` when none of them can be read.
     """
-    found = document(body)
+    return each_of(document(body), read)
+
+
+def each_of(found: Any, read: Callable[[dict[str, Any]], E]) -> list[E]:
+    """What *read* makes of the object *found*, or of every object of the array that it is; as `each`."""
     made: list[E] = []
     reason = Unreadable("the body is an empty JSON array")
     for item in found if isinstance(found, list) else [found]:
@@ -81,6 +88,11 @@ def keyed(value: Any) -> dict[str, Any]:
         if item is not None:
             fields.setdefault(key.translate(_KEY_NOISE).lower(), item)
     return fields
+
+
+def inner(value: Any) -> dict[str, Any]:
+    """The object *value* as `keyed` has it, an empty one for anything else."""
+    return keyed(value) if isinstance(value, dict) else {}
 
 
 def text(value: Any) -> str | None:
@@ -111,6 +123,17 @@ def number(value: Any) -> str | None:
     return found and phone.international(found)
 
 
+def national(value: Any, region: str) -> str | None:
+    """A number that its carrier writes as they do in *region*, or with the country code."""
+    found = word(value)
+    if found is None or not _DIALLED.fullmatch(found):
+        return found  # a name: of its letters, phonenumbers would make digits
+    try:
+        return phone.parse(found, region)
+    except phone.InvalidNumber:
+        return found
+
+
 def listed(value: Any, key: str) -> list[str]:
     """Every text in *value*, in its order: a text, an object's *key*, or arrays of such."""
     found: list[str] = []
@@ -126,16 +149,43 @@ def listed(value: Any, key: str) -> list[str]:
     return found
 
 
-def moment(value: Any) -> datetime | None:
-    """An RFC 3339 time in UTC. Without an offset it is taken for UTC; what is no time is None."""
+def moment(value: Any, zone: tzinfo | None = UTC) -> datetime | None:
+    """An RFC 3339 time in UTC. Without an offset it is taken for one of *zone*; what is no time is None."""
     written = word(value)
     if written is None or not _DATE_AND_TIME.match(written):
         return None
     try:
         read = datetime.fromisoformat(written.upper())
-        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+        if read.tzinfo is None:
+            if zone is None:
+                return None
+            read = read.replace(tzinfo=zone)
+        return read.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+@cache
+def time_zone(name: str) -> tzinfo | None:
+    """The zone called *name*; None on a machine without a time zone database, where a local time is
+    better left unread than taken for another zone's."""
+    try:
+        return ZoneInfo(name)
+    except ZoneInfoNotFoundError:
+        return None
+
+
+def timestamp(value: Any) -> datetime | None:
+    """A time as Unix seconds or milliseconds, or as `moment` reads it."""
+    unix = _UNIX.fullmatch(word(value) or "")
+    if unix is None:
+        return moment(value)
+    return datetime.fromtimestamp(int(unix[1]), UTC) + timedelta(milliseconds=int(unix[2] or 0))
+
+
+def joined(base: str, path: str) -> str:
+    """*path* under *base*, with exactly one slash between them."""
+    return f"{base.rstrip('/')}/{path.lstrip('/')}"
 
 
 def extension(url: str) -> str:

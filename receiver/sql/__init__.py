@@ -20,13 +20,28 @@ from models.status import (
     Status,
 )
 
-_FILES = ("types", "append", "adopt", "resolve", "templates", "ingest", "submit", "outbox", "intervene")
+_FILES = (
+    "types",
+    "append",
+    "adopt",
+    "resolve",
+    "templates",
+    "ingest",
+    "submit",
+    "outbox",
+    "intervene",
+    "silence",
+)
 _CONSTANTS = {
     ":success_bits": SUCCESS_BITS,
     ":conflict_bits": CONFLICT_BITS,
     ":failure_bits": FAILURE_BITS,
     ":uncertain_bit": STATUS_BIT[Status.UNCERTAIN],
+    ":queued_bit": STATUS_BIT[Status.QUEUED],
+    ":unconfirmed_bit": STATUS_BIT[Status.UNCONFIRMED],
     ":own_id_bit": CORRELATION_BIT[Correlation.OWN_ID],
+    ":guessed_bit": CORRELATION_BIT[Correlation.GUESSED],
+    ":provider_id_bit": CORRELATION_BIT[Correlation.PROVIDER_ID],
     ":untimed_inbound": UNTIMED_INBOUND,
 }
 

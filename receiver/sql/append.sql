@@ -1,9 +1,9 @@
 -- Appends events to the timelines of `targets` (one per event, NULL: skip it), folds them, numbers them.
 -- The caller holds the lock of every target's row, so nobody else appends to these messages meanwhile, and
 -- this statement's snapshot holds all that anybody ever appended to them.
--- `by_own_id` tells which of them our own id, echoed by the carrier, led to their message.
+-- `found_by` tells by which way each report found its message, as a bit.
 -- Answers with the ids of the payloads that brought something new.
-CREATE FUNCTION postback.append(events postback.event_in[], targets uuid[], by_own_id boolean[]) RETURNS uuid[]
+CREATE FUNCTION postback.append(events postback.event_in[], targets uuid[], found_by integer[]) RETURNS uuid[]
 LANGUAGE plpgsql AS $$
 DECLARE
     news uuid[];
@@ -12,9 +12,9 @@ BEGIN
     WITH incoming AS (
         -- the same report twice in one batch is one report
         SELECT DISTINCT ON (t.target, e.key) e.*, t.target,
-            e.bits | CASE WHEN t.own AND e.source = 'report' THEN :own_id_bit ELSE 0 END AS marked
+            e.bits | CASE WHEN e.source = 'report' AND NOT e.inbound THEN coalesce(t.found_by, 0) ELSE 0 END AS marked
         FROM unnest(events) WITH ORDINALITY AS e
-        JOIN unnest(targets, by_own_id) WITH ORDINALITY AS t (target, own, ordinality) USING (ordinality)
+        JOIN unnest(targets, found_by) WITH ORDINALITY AS t (target, found_by, ordinality) USING (ordinality)
         WHERE t.target IS NOT NULL
         ORDER BY t.target, e.key, e.ordinality
     ), fresh AS (

@@ -8,13 +8,14 @@ LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
 #variable_conflict use_column
 DECLARE
     targets uuid[] := '{}';
-    by_own_id boolean[];
+    found_by integer[];
     news uuid[];
 BEGIN
     IF cardinality(events) > 0 THEN
-        SELECT * INTO targets, by_own_id FROM postback.resolve(events);
+        events := postback.spread(events);
+        SELECT * INTO targets, found_by FROM postback.resolve(events);
         PERFORM postback.begin_messages(events, targets, inbounds, files);
-        news := postback.append(events, targets, by_own_id);
+        news := postback.append(events, targets, found_by);
     END IF;
     IF cardinality(templates) > 0 THEN
         PERFORM postback.hear_templates(templates);
@@ -56,6 +57,8 @@ BEGIN
         RETURN;
     END IF;
 
+    events := postback.addressed(events, begun, inbounds);
+
     INSERT INTO postback.conversation (id, our_number, contact)
     SELECT DISTINCT ON (e.our_number, e.contact) i.conversation, e.our_number, e.contact
     FROM unnest(events) e JOIN unnest(inbounds) i ON i.candidate = e.candidate
@@ -87,4 +90,24 @@ BEGIN
         SELECT f.message_id, f.position, f.id, f.url, f.content_type, f.state
         FROM unnest(files) f WHERE f.message_id = ANY (begun);
     END IF;
+END $$;
+
+-- Inbound messages whose carrier names no number of ours: they were written to the number that last wrote to
+-- their sender on this channel, within 30 days, else to the channel's own. Decided once, here.
+CREATE FUNCTION postback.addressed(
+    events postback.event_in[], begun uuid[], inbounds postback.inbound_in[]
+) RETURNS postback.event_in[]
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    FOR n IN 1..cardinality(events) LOOP
+        CONTINUE WHEN NOT events[n].inbound OR events[n].our_number IS NOT NULL
+            OR events[n].candidate <> ALL (begun);
+        events[n].our_number := coalesce(
+            (SELECT m.our_number FROM postback.message m
+             WHERE m.contact = events[n].contact AND m.channel = events[n].channel AND m.direction = 'outbound'
+                AND m.our_number IS NOT NULL AND m.updated_at > events[n].received_at - interval '30 days'
+             ORDER BY m.id DESC LIMIT 1),
+            (SELECT i.our_number FROM unnest(inbounds) i WHERE i.candidate = events[n].candidate));
+    END LOOP;
+    RETURN events;
 END $$;

@@ -95,10 +95,10 @@ CREATE FUNCTION postback.settle(
 LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
 DECLARE
     targets uuid[];
-    by_own_id boolean[];
+    found_by integer[];
 BEGIN
     IF cardinality(events) > 0 THEN
-        SELECT * INTO targets, by_own_id FROM postback.resolve(events);
+        SELECT * INTO targets, found_by FROM postback.resolve(events);
     END IF;
     PERFORM FROM postback.outbox o JOIN unnest(settled) s ON s.id = o.id AND s.submission_id = o.submission_id
     ORDER BY o.id FOR UPDATE OF o;
@@ -107,11 +107,14 @@ BEGIN
     WHERE s.id = o.id AND s.submission_id = o.submission_id AND s.again_in IS NOT NULL;
     DELETE FROM postback.outbox o USING unnest(settled) s
     WHERE s.id = o.id AND s.submission_id = o.submission_id AND s.again_in IS NULL;
+    INSERT INTO postback.awaited_report (message_id, due)
+    SELECT s.id, clock_timestamp() + s.report_within FROM unnest(settled) s WHERE s.report_within IS NOT NULL
+    ON CONFLICT DO NOTHING;
     IF cardinality(templates) > 0 THEN
         PERFORM postback.hear_templates(templates);
     END IF;
     IF cardinality(events) > 0 THEN
-        PERFORM postback.append(events, targets, by_own_id);
+        PERFORM postback.append(events, targets, found_by);
     END IF;
 END $$;
 
@@ -129,4 +132,13 @@ BEGIN
     RETURN QUERY
     SELECT o.id, o.submission_id, o.kind, o.channel, o.attempts FROM postback.outbox o
     WHERE o.state = 'calling' AND o.lease_until < clock_timestamp();
+END $$;
+
+-- Whether it is the caller's turn to do what is done once per `spacing` over all processes.
+CREATE FUNCTION postback.take_turn(name text, spacing interval) RETURNS boolean
+LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
+BEGIN
+    INSERT INTO postback.rate AS r (channel, due) VALUES (name, clock_timestamp() + spacing)
+    ON CONFLICT (channel) DO UPDATE SET due = excluded.due WHERE r.due <= clock_timestamp();
+    RETURN FOUND;
 END $$;

@@ -1,10 +1,46 @@
--- Where each event of a batch leads, as of this statement's snapshot: `own` by our reference or our id,
--- `referenced` by the carrier's id. Our reference counts only at the door of the message's own channel and
--- with the message's own recipient: nobody reports across channels.
+-- A report on a whole batch as one on each of its messages; most batches of requests hold none.
+CREATE FUNCTION postback.spread(events postback.event_in[]) RETURNS postback.event_in[]
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    event postback.event_in;
+    spread postback.event_in[] := '{}';
+    known text[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM unnest(events) e WHERE e.batch_recipient = '*') THEN
+        RETURN events;
+    END IF;
+    FOREACH event IN ARRAY events LOOP
+        IF event.batch_recipient <> '*' THEN
+            spread := spread || event;
+            CONTINUE;
+        END IF;
+        SELECT array_agg(recipient ORDER BY recipient) INTO known FROM (
+            SELECT s.recipient FROM postback.submission s
+            WHERE s.id = event.submission_id AND s.channel = event.channel
+            UNION
+            SELECT r.recipient FROM postback.reference r
+            WHERE r.provider_message_id = event.provider_message_id AND r.channel = event.channel
+                AND NOT r.inbound AND r.recipient <> ''
+        ) k;
+        FOREACH event.batch_recipient IN ARRAY coalesce(known, ARRAY['']) LOOP
+            spread := spread || event;
+            event.id := (left(event.id::text, 15) || right(gen_random_uuid()::text, 21))::uuid;
+        END LOOP;
+    END LOOP;
+    RETURN spread;
+END $$;
+
+-- Where each event of a batch leads, as of this statement's snapshot: `own` by our reference or our id, or by
+-- a guess that has exactly one answer; `referenced` by the carrier's id. Our reference counts only at the
+-- door of the message's own channel and with the message's own recipient: nobody reports across channels.
 CREATE FUNCTION postback.located(events postback.event_in[])
-RETURNS TABLE (place bigint, own uuid, referenced uuid, candidate uuid)
+RETURNS TABLE (place bigint, own uuid, referenced uuid, candidate uuid, found_by integer)
 LANGUAGE sql STABLE AS $$
-    SELECT e.ordinality, own.id, r.message_id, e.candidate
+    SELECT e.ordinality, coalesce(own.id, guessed.id), r.message_id, e.candidate,
+        CASE WHEN own.id IS NOT NULL THEN :own_id_bit
+             WHEN guessed.id IS NOT NULL THEN :guessed_bit
+             WHEN e.provider_message_id IS NOT NULL THEN :provider_id_bit
+             ELSE 0 END
     FROM unnest(events) WITH ORDINALITY AS e
     LEFT JOIN postback.submission s
         ON s.id = e.submission_id AND s.recipient = e.batch_recipient AND s.channel = e.channel
@@ -14,12 +50,25 @@ LANGUAGE sql STABLE AS $$
     LEFT JOIN postback.reference r
         ON r.provider_message_id = e.provider_message_id AND r.channel = e.channel
         AND r.recipient = e.batch_recipient AND r.inbound = e.inbound
+    LEFT JOIN LATERAL (
+        SELECT (array_agg(m.id))[1] AS id FROM postback.message m
+        -- no number to look for, and so no look, unless a guess is due
+        WHERE m.contact = CASE WHEN e.guess_since IS NOT NULL AND own.id IS NULL AND r.message_id IS NULL
+                               THEN e.contact END
+            AND m.our_number = e.our_number AND m.channel = e.channel AND m.origin = 'api'
+            AND m.updated_at >= e.guess_since
+            AND (m.seen & (:queued_bit | :uncertain_bit) <> 0
+                 OR e.guess_calling AND EXISTS (
+                     SELECT FROM postback.outbox o WHERE o.id = m.id AND o.state = 'calling'))
+            AND NOT EXISTS (SELECT FROM postback.reference x WHERE x.message_id = m.id)
+        HAVING count(*) = 1
+    ) guessed ON true
 $$;
 
 -- Finds the message of every event, locks it, and adopts what turns out to be one message under two ids.
 -- Answers with a message id per event: NULL where an event of ours outlived its message; an id that has no
--- row yet where the event is the first news of its message. `by_own_id` tells where our own id led there.
-CREATE FUNCTION postback.resolve(events postback.event_in[], OUT targets uuid[], OUT by_own_id boolean[])
+-- row yet where the event is the first news of its message. `found_by` tells by which way, as a bit.
+CREATE FUNCTION postback.resolve(events postback.event_in[], OUT targets uuid[], OUT found_by integer[])
 LANGUAGE plpgsql AS $$
 DECLARE
     strangers uuid[];
@@ -49,9 +98,9 @@ BEGIN
         ON CONFLICT DO NOTHING;
 
         SELECT array_agg(coalesce(l.own, l.referenced, l.candidate) ORDER BY l.place),
-            array_agg(l.own IS NOT NULL ORDER BY l.place),
+            array_agg(l.found_by ORDER BY l.place),
             array_agg(l.referenced) FILTER (WHERE l.own <> l.referenced)
-        INTO targets, by_own_id, strangers FROM postback.located(events) l;
+        INTO targets, found_by, strangers FROM postback.located(events) l;
 
         SELECT array_agg(id) INTO locked FROM (
             SELECT id FROM postback.message WHERE id = ANY (targets || coalesce(strangers, '{}'))

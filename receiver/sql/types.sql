@@ -7,15 +7,17 @@ CREATE TYPE postback.payload_in AS (
 );
 
 -- One event, and what is needed to find its message, in this order: its id (our own events), our
--- submission's id as the carrier echoes it, the carrier's id. Failing all, `candidate` becomes the id of a
--- new message with the facts given here.
+-- submission's id as the carrier echoes it, the carrier's id, and for a carrier that echoes nothing a guess
+-- by both numbers among what was sent since `guess_since` (or, with `guess_calling`, is being sent now).
+-- Failing all, `candidate` becomes the id of a new message with the facts given here.
 CREATE TYPE postback.event_in AS (
     id uuid, key uuid, type text, channel text, provider text, source text, received_at timestamptz,
     status text, bits integer, part integer, attempt integer,
     provider_status text, provider_code text, provider_message text, error_class text,
     error_specificity integer, occurred_at timestamptz, payload_id uuid,
     message_id uuid, submission_id uuid, provider_message_id text, batch_recipient text, inbound boolean,
-    candidate uuid, kind text, our_number text, contact text, client_reference text
+    candidate uuid, kind text, our_number text, contact text, client_reference text,
+    guess_since timestamptz, guess_calling boolean
 );
 
 -- Why a message failed; without a class where the failure named none.
@@ -23,9 +25,11 @@ CREATE TYPE postback.failure_in AS (
     message_id uuid, error_class text, error_specificity integer, error_code text, error_message text
 );
 
--- What an inbound message says; `candidate` is that of its event.
+-- What an inbound message says; `candidate` is that of its event. `our_number` is what it was written to
+-- where the carrier names no number and nothing was sent to the contact before.
 CREATE TYPE postback.inbound_in AS (
-    candidate uuid, conversation uuid, text text, subject text, participants text[], metadata jsonb
+    candidate uuid, conversation uuid, our_number text, text text, subject text, participants text[],
+    metadata jsonb
 );
 
 CREATE TYPE postback.media_in AS (
@@ -51,4 +55,7 @@ CREATE TYPE postback.idempotency_in AS (
 );
 
 -- What became of a call: gone from the outbox, or queued again after `again_in`.
-CREATE TYPE postback.settled_in AS (id uuid, submission_id uuid, again_in interval);
+-- `report_within` is how long a report on an accepted message may take, NULL where nobody waits for one.
+CREATE TYPE postback.settled_in AS (
+    id uuid, submission_id uuid, again_in interval, report_within interval
+);

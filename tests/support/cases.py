@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
@@ -12,7 +12,17 @@ from uuid import UUID
 
 import pytest
 
-from models.events import Answer, Event, Inbound, OutgoingMedia, Report, Request, Submission, TemplateReport
+from models.events import (
+    Answer,
+    Call,
+    Event,
+    Inbound,
+    OutgoingMedia,
+    Report,
+    Request,
+    Submission,
+    TemplateReport,
+)
 from receiver.config import ChannelSettings
 from receiver.providers import PROVIDERS
 from receiver.providers.base import Provider
@@ -40,6 +50,11 @@ class Case:
         return channel_of(self.provider_name)
 
     def events(self) -> list[Event]:
+        """What the carrier told: by itself, in a page that we polled, or because we asked."""
+        if "polled" in self.says:
+            return self.provider.polled(answer_of(self.says["polled"]), self.channel)[0]
+        if "told" in self.says:
+            return self.provider.told(answer_of(self.says["told"]), self.channel)
         return self.provider.parse(request_of(self.says["request"]), self.channel)
 
 
@@ -94,10 +109,28 @@ def answer_of(said: dict[str, Any]) -> Answer:
 
 def submission_of(said: dict[str, Any]) -> Submission:
     given = {"action": "send", "sender": None, "recipient": None} | said
-    given["media"] = [OutgoingMedia(**file) for file in said.get("media", [])]
+    given["media"] = [media_of(file) for file in said.get("media", [])]
+    given["recipients"] = tuple(said.get("recipients", []))
     if "expires_at" in said:
         given["expires_at"] = datetime.fromisoformat(said["expires_at"])
     return Submission(id=SUBMISSION_ID, **given)
+
+
+def media_of(said: dict[str, Any]) -> OutgoingMedia:
+    given = dict(said)
+    content = given.pop("content_base64", None)
+    return OutgoingMedia(**given, content=None if content is None else b64decode(content))
+
+
+def made(call: Call, expected: dict[str, Any]) -> dict[str, Any]:
+    """*call* as *expected* writes it: a body that is JSON there is compared as JSON."""
+    body = call.body.decode()
+    return {
+        "method": call.method,
+        "url": call.url,
+        "headers": dict(call.headers),
+        "body": body if isinstance(expected["body"], str) else json.loads(body),
+    }
 
 
 def plain(value: Any) -> Any:
@@ -106,6 +139,8 @@ def plain(value: Any) -> Any:
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
     if not hasattr(value, "__dataclass_fields__"):
         return value
     return {

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
@@ -47,6 +48,15 @@ class Receiver:
 
     async def states(self) -> list[str]:
         return [row["state"] for row in await self.payloads()]
+
+    async def empty(self) -> None:
+        """Takes out what was stored; few rows are gone faster than so many partitions are truncated."""
+        await _execute(
+            self.settings.database_url,
+            """DELETE FROM postback.payload; DELETE FROM postback.reference; DELETE FROM postback.event;
+               DELETE FROM postback.message; DELETE FROM postback.message_body; DELETE FROM postback.media;
+               DELETE FROM postback.conversation; DELETE FROM postback.attention""",
+        )
 
     def hook(self, channel: str = CHANNEL) -> str:
         """The callback URL to give the carrier."""
@@ -102,21 +112,11 @@ def _config(app: App, protocol: type[BoundedProtocol], grace: int) -> uvicorn.Co
     )  # fmt: skip
 
 
-def copied(postgres_url: str, template_url: str, name: str) -> str:
+async def copied(postgres_url: str, template_url: str, name: str) -> str:
     """A migrated database for the tests of a module, where one for each would take most of their time."""
-    assert template_url
-    asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE migrated"))
+    template = urlsplit(template_url).path.removeprefix("/")
+    await _execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template}")
     return postgres_url.replace("/postgres?", f"/{name}?")
-
-
-async def empty(database_url: str) -> None:
-    """Takes out what a test has put in; few rows are gone faster than so many partitions are truncated."""
-    await _execute(
-        database_url,
-        """DELETE FROM postback.payload; DELETE FROM postback.reference; DELETE FROM postback.event;
-           DELETE FROM postback.message; DELETE FROM postback.message_body; DELETE FROM postback.media;
-           DELETE FROM postback.conversation; DELETE FROM postback.attention""",
-    )
 
 
 async def _execute(url: str, statement: str) -> None:

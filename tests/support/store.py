@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 from models.events import Event, Fate, Outcome, Request
 from models.status import STATUS_BIT, Status
 from receiver.config import ChannelSettings
-from receiver.correlate import key
+from receiver.correlate import Source, key
 from receiver.ingest import Arrival, Ingest
 from receiver.outbox import Outbox, Settlement
 from receiver.providers.sinch_mms import SinchMms
@@ -48,7 +48,7 @@ def arrival(*postbacks: dict[str, Any], channel: str = CHANNEL.name) -> Arrival:
     payload = PayloadRow(
         uuid7(), channel, "applied", None, "POST", "", "{}", body, "127.0.0.1", datetime.now(UTC)
     )
-    return Arrival(payload, "sinch_mms", parsed(*postbacks))
+    return Arrival(payload, Source(channel, "sinch_mms", US), parsed(*postbacks))
 
 
 async def store(connection: Any, arrivals: Sequence[Arrival]) -> list[str]:

@@ -1,0 +1,207 @@
+"""What a send becomes for the Sinch SMS REST API: the fields of its batch, and the limits that it may break.
+
+https://developers.sinch.com/docs/sms/api-reference/sms/batches; for MMS
+https://developers.sinch.com/docs/sms/api-reference/mms-support.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from models.events import Problem, Submission
+from receiver.providers import reading
+
+TEXT, BINARY, MEDIA = "mt_text", "mt_binary", "mt_media"
+LONGEST_TEXT, LONGEST_URL, MOST_BYTES, MOST_FILES = 2000, 2048, 140, 1
+#: the calling codes of the USA, Canada and Puerto Rico, and of Australia: no MMS goes anywhere else
+MMS_COUNTRIES = ("+1", "+61")
+
+_PARAMETER = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def fields(submission: Submission) -> dict[str, Any]:
+    """The JSON that makes the carrier do what a checked *submission* says."""
+    options = submission.options.items()
+    named = {
+        "type": _type(submission),
+        "to": [_digits(recipient) for recipient in _recipients(submission)],
+        "from": _digits(submission.sender or ""),
+        "body": _body(submission),
+        # the other kinds of report come once, when the whole batch has ended, or name no recipients
+        "delivery_report": "per_recipient",
+        "client_reference": str(submission.id),
+        "expire_at": submission.expires_at and _written(submission.expires_at),
+    }
+    made = {name: value for name, value in named.items() if value}
+    return made | {name: _on_the_wire(name, value) for name, value in options}
+
+
+def problems(submission: Submission) -> list[Problem]:
+    """Every limit that *submission* breaks, but those that need a clock."""
+    return [
+        *_address_problems(submission),
+        *_content_problems(submission),
+        *_expiry_problems(submission),
+        *_option_problems(submission),
+    ]
+
+
+def _type(submission: Submission) -> str:
+    if submission.media or submission.subject:
+        return MEDIA
+    return BINARY if "udh" in submission.options else TEXT
+
+
+def _recipients(submission: Submission) -> tuple[str, ...]:
+    return tuple(submission.recipients) or (submission.recipient or "",)
+
+
+def _body(submission: Submission) -> Any:
+    if _type(submission) != MEDIA:
+        return submission.text
+    named = {"url": submission.media[0].url, "message": submission.text, "subject": submission.subject}
+    return {name: value for name, value in named.items() if value}
+
+
+def _digits(number: str) -> str:
+    """A number as Sinch writes it in its reports."""
+    return number.removeprefix("+")
+
+
+def _written(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _address_problems(submission: Submission) -> Iterator[Problem]:
+    recipients = _recipients(submission)
+    if not all(recipient.startswith("+") for recipient in recipients):
+        yield Problem("/to", "Sinch SMS sends to a phone number with its country code")
+    elif _type(submission) == MEDIA and not all(r.startswith(MMS_COUNTRIES) for r in recipients):
+        detail = "Sinch SMS sends media and subjects to the USA, Canada, Puerto Rico and Australia only"
+        yield Problem("/to", detail)
+
+
+def _content_problems(submission: Submission) -> Iterator[Problem]:
+    for pointer, value in (
+        ("/fallback_text", submission.fallback_text),
+        ("/template_id", submission.provider_template_id is not None),
+    ):
+        if value:
+            yield Problem(pointer, "Sinch SMS has no such thing")
+    said, files, kind = submission.text or "", len(submission.media), _type(submission)
+    if kind == MEDIA:
+        if files != MOST_FILES:
+            detail = f"Sinch SMS sends a subject or media with exactly {MOST_FILES} file; this has {files}"
+            yield Problem("/media", detail, code="content_too_large" if files else "invalid_field")
+    elif not said:
+        yield Problem("/text", "Sinch SMS needs a text or a file")
+    elif kind == BINARY:
+        yield from _binary_problems(said, submission.options["udh"])
+    elif len(said) > LONGEST_TEXT:
+        yield _too_long("characters of text", LONGEST_TEXT, len(said))
+
+
+def _binary_problems(said: str, udh: Any) -> Iterator[Problem]:
+    try:
+        size = len(base64.b64decode(said, validate=True)) + len(_bytes(udh) or b"")
+    except (binascii.Error, ValueError):
+        yield Problem("/text", "must be base64 beside options.udh, which makes a binary message of it")
+        return
+    if size > MOST_BYTES:
+        yield _too_long("bytes of text and options.udh together", MOST_BYTES, size)
+
+
+def _expiry_problems(submission: Submission) -> Iterator[Problem]:
+    send_at = reading.moment(submission.options.get("send_at"))
+    if send_at and submission.expires_at and submission.expires_at <= send_at:
+        yield Problem("/expires_at", "Sinch SMS wants it after options.send_at")
+
+
+def _option_problems(submission: Submission) -> Iterator[Problem]:
+    kind = _type(submission)
+    for name, value in submission.options.items():
+        pointer = "/options/" + name.replace("~", "~0").replace("/", "~1")
+        option = _OPTIONS.get(name)
+        if option is None:
+            detail = f"Sinch SMS knows the options {', '.join(_OPTIONS)}"
+            yield Problem(pointer, detail, code="unknown_field")
+        elif not option.fits(value):
+            yield Problem(pointer, f"must be {option.expected}")
+        elif kind not in option.types:
+            yield Problem(pointer, f"Sinch SMS takes it with {' and '.join(option.types)}; this is {kind}")
+
+
+def _too_long(what: str, most: int, found: int) -> Problem:
+    detail = f"Sinch SMS takes at most {most} {what}; this message has {found}"
+    return Problem("/text", detail, code="content_too_large")
+
+
+def _bytes(value: Any) -> bytes | None:
+    """The bytes that *value* writes in hexadecimal digits, None if it does not."""
+    if not isinstance(value, str) or not re.fullmatch(r"([0-9A-Fa-f]{2})+", value):
+        return None
+    return bytes.fromhex(value)
+
+
+def _between(least: int, most: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_boolean(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_url(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(("http://", "https://")) and len(value) <= LONGEST_URL
+
+
+def _is_parameters(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        _PARAMETER.fullmatch(name)
+        and isinstance(texts, dict)
+        and all(isinstance(said, str) for said in texts.values())
+        for name, texts in value.items()
+    )
+
+
+def _on_the_wire(name: str, value: Any) -> Any:
+    if name == "send_at" and (time := reading.moment(value)):
+        return _written(time)
+    if name == "parameters":
+        return {
+            key: {_digits(recipient): said for recipient, said in texts.items()}
+            for key, texts in value.items()
+        }
+    return value
+
+
+class _Option(NamedTuple):
+    expected: str
+    fits: Callable[[Any], bool]
+    types: tuple[str, ...]
+
+
+_ALL, _SMS = (TEXT, BINARY, MEDIA), (TEXT, BINARY)
+_FLAG, _OCTET = ("true or false", _is_boolean), ("a whole number from 0 to 255", _between(0, 255))
+_OPTIONS = {
+    "send_at": _Option("an RFC 3339 time", lambda value: reading.moment(value) is not None, _ALL),
+    "callback_url": _Option(f"a URL of at most {LONGEST_URL} characters", _is_url, _ALL),
+    "feedback_enabled": _Option(*_FLAG, _ALL),
+    "flash_message": _Option(*_FLAG, (TEXT,)),
+    "truncate_concat": _Option(*_FLAG, _SMS),
+    # the header of a part has one octet for the number of parts
+    "max_number_of_message_parts": _Option("a whole number from 1 to 255", _between(1, 255), _SMS),
+    "from_ton": _Option(*_OCTET, _SMS),
+    "from_npi": _Option(*_OCTET, _SMS),
+    "parameters": _Option(
+        'texts by name and recipient, {"name": {"12065550123": "Ann", "default": "you"}}; names have A-Z, '
+        "a-z, 0-9 and .-_",
+        _is_parameters,
+        (TEXT, MEDIA),
+    ),
+    "strict_validation": _Option(*_FLAG, (MEDIA,)),
+    "udh": _Option("bytes in hexadecimal digits", lambda value: _bytes(value) is not None, (BINARY,)),
+}

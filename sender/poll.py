@@ -1,0 +1,79 @@
+"""Fetches what waits with a carrier, for accounts to which it does not call back."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+
+import structlog
+
+from models.events import Unreadable
+from receiver import db
+from receiver.config import ChannelSettings, Settings
+from receiver.correlate import source_of
+from receiver.http import AnswerLost, Client, NotSent
+from receiver.ingest import Ingest
+from receiver.providers.base import Provider
+from receiver.sql import qualified
+from sender.answers import keep
+
+log = structlog.get_logger()
+
+#: pages of one look; a carrier that always promises another one must not keep us for ever
+MOST_PAGES = 1000
+
+
+class Poll:
+    """One channel with ``poll`` set; any number of senders share the turns."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        channel: ChannelSettings,
+        providers: Mapping[str, Provider],
+        client: Client,
+        ingest: Ingest,
+    ) -> None:
+        self._settings, self._channel, self._provider = settings, channel, providers[channel.provider]
+        self._source = source_of(channel, self._provider)
+        self._client, self._ingest = client, ingest
+        self._turn = qualified("SELECT postback.take_turn($1, $2)", settings.db_schema)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                if await self._is_our_turn():
+                    await self._look()
+            except (NotSent, AnswerLost) as error:
+                log.warning("cannot poll", channel=self._channel.name, reason=str(error))
+            except Exception as error:  # noqa: BLE001 - the database is away: look again
+                log.warning(
+                    "cannot poll", channel=self._channel.name, reason=f"{type(error).__name__}: {error}"
+                )
+            await asyncio.sleep(min(self._channel.poll, 5))
+
+    async def _is_our_turn(self) -> bool:
+        connection = await db.connect(self._settings.database_url)
+        try:
+            spacing = timedelta(seconds=self._channel.poll)
+            return bool(
+                await connection.fetchval(self._turn, f"poll:{self._channel.name}", spacing, timeout=5)
+            )
+        finally:
+            await connection.close()
+
+    async def _look(self) -> None:
+        for page in range(1, MOST_PAGES + 1):
+            call = self._provider.poll(self._channel, page)
+            if call is None:
+                return
+            answer = await self._client.call(call)
+            try:
+                events, more = self._provider.polled(answer, self._channel)
+            except Unreadable as error:
+                await keep(self._ingest, self._source, answer, error)
+                return
+            if events:
+                await keep(self._ingest, self._source, answer, events)
+            if not more:
+                return

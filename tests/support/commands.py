@@ -1,0 +1,101 @@
+"""The ``postback`` command as people run it: processes of their own, in a directory that is not ours."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from tests.support.processes import ROOT, eventually
+
+#: seconds for a command that ends by itself
+PATIENCE = 60.0
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """*variables* and what surrounds the tests, without settings that somebody may have for their own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("POSTBACK_")}
+    kept.pop("DATABASE_URL", None)
+    return {**kept, "PYTHONPATH": str(ROOT), **variables}
+
+
+def run(*arguments: str, cwd: Path, **variables: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of ``postback`` with *arguments*."""
+    ended = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "postback", *arguments], cwd=cwd, env=environment(**variables), text=True,
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+class Started:
+    """A command that runs until it is told to stop; all that it says is kept."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.output: list[str] = []
+        self.errors: list[str] = []
+        streams = ((process.stdout, self.output), (process.stderr, self.errors))
+        self._readers = [threading.Thread(target=_keep, args=stream) for stream in streams]
+        for reader in self._readers:
+            reader.start()
+
+    def says(self, words: str, within: float = PATIENCE) -> str:
+        """The first line with *words* in it, on either stream, once it is said."""
+        found: list[str] = []
+
+        def said() -> bool:
+            found.extend(line.strip() for line in [*self.output, *self.errors] if words in line)
+            return bool(found) or self.process.poll() is not None
+
+        eventually(said, within)
+        assert found, f"{words!r} was not said: {self.output} {self.errors}"
+        return found[0]
+
+    def ends(self, sent: signal.Signals = signal.SIGTERM, within: float = 20.0) -> int:
+        """The exit code after *sent*."""
+        self.process.send_signal(sent)
+        code = self.process.wait(within)
+        self.finish()
+        return code
+
+    def finish(self) -> None:
+        """Waits until the last word is kept."""
+        for reader in self._readers:
+            reader.join()
+
+
+def _keep(stream: IO[str], lines: list[str]) -> None:
+    with stream:
+        lines.extend(stream)
+
+
+@contextmanager
+def started(
+    command: Sequence[str] | str, *, cwd: Path, env: Mapping[str, str], shell: bool = False
+) -> Iterator[Started]:
+    """Runs *command*; what is left of it at the end is killed, with all that it started."""
+    process = subprocess.Popen(  # noqa: S603
+        command, cwd=cwd, env=dict(env), text=True, shell=shell, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    running = Started(process)
+    try:
+        yield running
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        running.finish()
+
+
+@contextmanager
+def postback(*arguments: str, cwd: Path, **variables: str) -> Iterator[Started]:
+    """``postback`` with *arguments*, for as long as it is needed."""
+    command = [sys.executable, "-m", "postback", *arguments]
+    with started(command, cwd=cwd, env=environment(**variables)) as running:
+        yield running
