@@ -3,7 +3,7 @@
 from models.apikey import ApiKey, SecretKeyCheck
 from models.conversation import Conversation
 from models.event import Event, FeedHead
-from models.media import Media
+from models.media import File, Media
 from models.message import Adopted, Attention, Message, MessageBody
 from models.payload import Payload
 from models.reference import Reference
@@ -18,6 +18,7 @@ __all__ = [
     "Conversation",
     "Event",
     "FeedHead",
+    "File",
     "Idempotency",
     "Media",
     "Message",

@@ -76,7 +76,11 @@ class MediaPart:
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """One message from a person to one of our numbers. *identity* is what makes two of them the same."""
+    """One message from a person to one of our numbers. *identity* is what makes two of them the same.
+
+    Where a carrier says which message this one answers: *answers* is that message's id with the carrier,
+    *client_reference* what the carrier echoes of the call that sent it.
+    """
 
     provider_message_id: str | None
     identity: tuple[str | None, ...]
@@ -90,6 +94,8 @@ class Inbound:
     provider_status: str | None = None
     occurred_at: datetime | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    answers: str | None = None
+    client_reference: str | None = None
 
 
 class TemplateState(StrEnum):
@@ -117,16 +123,34 @@ Event = Report | Inbound | TemplateReport
 
 
 @dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that we hold. *size* is in bytes; they lie under their *sha256* in the data directory."""
+
+    id: UUID
+    sha256: bytes
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class OutgoingMedia:
     """A file to send, by the address where the carrier fetches it. *content_type* is our word for it.
 
-    *content* and *name* are there for carriers that take the file itself (``takes_files``).
+    *content* and *name* are there for carriers that take the file itself (``takes_files``), *file* where it
+    was uploaded to us.
     """
 
     url: str
     content_type: str | None = None
     content: bytes | None = None
     name: str | None = None
+    file: StoredFile | None = None
+
+    @property
+    def size(self) -> int | None:
+        """Bytes, None while nobody has fetched it."""
+        if self.content is not None:
+            return len(self.content)
+        return self.file.size if self.file else None
 
 
 @dataclass(frozen=True, slots=True)

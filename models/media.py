@@ -3,12 +3,13 @@
 from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
-from models.base import UUID, table_args
+from models.base import UUID, datetime, table_args, timestamp
 
 
 class Media(SQLModel, table=True):
     """``state`` is ``pending``, ``stored`` or ``failed``. ``url`` is where the file lies: the carrier's
-    address of an inbound part, or the address from which the carrier fetches an outbound one."""
+    address of an inbound part, or the address from which the carrier fetches an outbound one. Of a file that
+    we hold, ``id`` is that of its `File`, and ``url`` is ours."""
 
     __tablename__ = "media"
     __table_args__ = table_args(Index("media_id", "id"), postgresql_partition_by="RANGE (message_id)")
@@ -20,3 +21,21 @@ class Media(SQLModel, table=True):
     content_type: str | None
     size: int | None
     state: str
+
+
+class File(SQLModel, table=True):
+    """A file that we hold: uploaded under an API key of that name, or come inside a carrier's callback.
+
+    Its bytes lie under their ``sha256`` in the data directory, once for all rows that name them.
+    """
+
+    __tablename__ = "file"
+    __table_args__ = table_args(Index("file_sha256", "sha256"))
+
+    id: UUID = Field(primary_key=True)
+    sha256: bytes
+    size: int
+    content_type: str
+    name: str
+    created_at: datetime = timestamp()
+    api_key: str | None

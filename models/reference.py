@@ -9,6 +9,8 @@ from models.base import UUID, table_args
 INTERNAL = "postback:"
 #: a report that names nothing but somebody else's reference is kept under that
 FOREIGN_REFERENCE = f"{INTERNAL}client-reference:"
+#: one that names nothing at all is known again when it is resent
+NAMELESS_REPORT = f"{INTERNAL}report:"
 #: an inbound message without an id is known by its numbers, its content and the carrier's time
 TIMED_INBOUND = f"{INTERNAL}inbound:"
 #: and where the carrier tells no time either, for a minute: after that an equal text is a second text

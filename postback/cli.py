@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
+import structlog
 import typer
 
 from postback import keys, logs, practice
@@ -14,7 +15,7 @@ from postback.start import borrowed, checked, connected, migrated
 from postback.supervisor import Process, Supervisor, SupervisorError
 from postback.up import PRACTICE_PORT, Plan
 from postback.up import up as run_up
-from receiver import config, db
+from receiver import config
 from receiver.app import providers_of
 from receiver.config import ConfigError, Settings
 from receiver.db import DatabaseError
@@ -34,6 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(keys.app, name="keys")
+
+log = structlog.get_logger()
 
 _SENTENCES = (ConfigError, DatabaseError, EmbeddedPostgresError, StartError, SupervisorError)
 
@@ -74,6 +77,9 @@ def serve(
     server = bind(host, port, shared=shared or workers > 1)
     host, port = server.getsockname()[:2]
     if workers == 1:
+        # uvicorn raises the signal again when it has stopped; a stop that was asked for is no failure
+        for sent in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(sent, lambda *_: sys.exit(0))
         asyncio.run(run_server(settings, server, lambda: _ready(f"http://{host}:{port}")))
         return
     server.close()
@@ -98,7 +104,12 @@ def send() -> None:
 @app.command()
 def forward() -> None:
     """Holds the place of the process that will forward events to apps; so far it does nothing."""
-    _until_stopped(connected(config.load()), lambda stop: stop.wait())
+
+    async def wait(stop: asyncio.Event) -> None:
+        log.info("forwarding", subscribers=0)
+        await stop.wait()
+
+    _until_stopped(connected(config.load()), wait)
 
 
 @app.command()
@@ -148,10 +159,10 @@ def _ready(address: str) -> None:
 
 
 def _until_stopped(settings: Settings, work: Callable[[asyncio.Event], Coroutine[Any, Any, Any]]) -> None:
-    """*work* on a migrated database, until SIGINT or SIGTERM sets the event that it is given."""
+    """*work* on a database that is ours, until SIGINT or SIGTERM sets the event that it is given."""
 
     async def run() -> None:
-        await db.check(settings.database_url, settings.db_schema)
+        await checked(settings)
         stop = asyncio.Event()
         for sent in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(sent, stop.set)

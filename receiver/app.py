@@ -14,10 +14,12 @@ from starlette.types import Receive, Scope, Send
 from models import Payload
 from receiver import api, db, secrets
 from receiver.api.context import Context
+from receiver.attachments import Attachments
 from receiver.auth import Auth
 from receiver.config import ChannelSettings, ConfigError, Settings
 from receiver.ingest import Ingest
 from receiver.intervene import Interventions
+from receiver.media import Files, Links, Store
 from receiver.providers import PROVIDERS
 from receiver.providers.base import Provider
 from receiver.submit import Submit
@@ -39,8 +41,12 @@ class App:
         keys = secrets.load(settings)
         self._settings, self._secrets = settings, keys
         self._engine = db.engine(settings.database_url, settings.db_schema)
-        self._ingest = Ingest(settings.database_url, settings.db_schema)
-        self._submit = Submit(settings, providers, Templates(self._engine, settings.db_schema))
+        store = Store(settings.data_dir, Links(keys, settings.public_url))
+        files = Files(self._engine, store)
+        self._ingest = Ingest(settings.database_url, settings.db_schema, store)
+        self._submit = Submit(
+            settings, providers, Templates(self._engine, settings.db_schema), Attachments(files)
+        )
         self._webhooks = Webhooks(
             settings, providers, self._ingest, keys, UnverifiedStore(lambda: _count_unverified(self._engine))
         )
@@ -56,6 +62,7 @@ class App:
             submit=self._submit,
             interventions=Interventions(settings.database_url, settings.db_schema),
             auth=Auth(self._engine, keys, rate=settings.api_rate),
+            files=files,
             ready=self._ready,
         )
 
@@ -98,6 +105,15 @@ def _check_keys(channel: ChannelSettings) -> None:
             f'channels.{channel.name}.provider is "{channel.provider}"; the known ones are '
             f"{', '.join(sorted(PROVIDERS))}."
         )
+    if not (channel.authenticated or channel.insecure or provider.verifies_signatures):
+        raise ConfigError(
+            f"channels.{channel.name} has no authentication: {channel.provider} signs no callbacks, so "
+            "webhook_secret proves nothing; give it tokens, basic, bearer or allow_from, or say "
+            "insecure = true."
+        )
+    wrong = provider.misconfigured(channel)
+    if wrong:
+        raise ConfigError(f"channels.{channel.name}: {wrong}")
     known = [*ChannelSettings.model_fields, "from", *provider.keys]
     for key in channel.extra:
         if key not in provider.keys:

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 import asyncpg
+import structlog
 
 from receiver.db import DatabaseError
+
+log = structlog.get_logger()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -74,6 +77,8 @@ class GroupCommit(Generic[Item, Result]):
         self._connection: Connection | None = None
         self._lane: asyncio.Task[None] | None = None
         self._closing = False
+        #: items, since Postgres last took one
+        self._refused = 0
 
     def open(self) -> None:
         self._lane = asyncio.create_task(self._run())
@@ -121,6 +126,9 @@ class GroupCommit(Generic[Item, Result]):
         except Exception as error:  # noqa: BLE001 - every failure is answered, by its kind
             await self._refuse(batch, error)
         else:
+            if self._refused:
+                log.warning("Postgres takes everything again", refused=self._refused)
+                self._refused = 0
             for waiting, result in answers:
                 if not waiting.done.done():  # a caller that hung up has cancelled its own
                     waiting.done.set_result(result)
@@ -145,7 +153,11 @@ class GroupCommit(Generic[Item, Result]):
     async def _refuse(self, batch: list[_Waiting[Item, Result]], error: Exception) -> None:
         if is_unwell(error):
             await self._drop()
-            for waiting in [*batch, *self._hopeless()]:
+            refused = [*batch, *self._hopeless()]
+            if not self._refused:
+                log.error("Postgres takes nothing", reason=_said(error))
+            self._refused += len(refused)
+            for waiting in refused:
                 _fail(waiting, Unavailable(_said(error)), error)
         elif len(batch) == 1:
             _fail(batch[0], Poisoned(_said(error)), error)
@@ -187,7 +199,7 @@ def is_unwell(error: Exception) -> bool:
 
 def _said(error: Exception) -> str:
     """Without Postgres's details: those quote the rows, and rows hold people's numbers and texts."""
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    return ": ".join(filter(None, [type(error).__name__, str(error).partition("\n")[0]]))
 
 
 def _fail(waiting: _Waiting[Item, Result], failure: Exception, cause: Exception) -> None:

@@ -96,6 +96,11 @@ class ChannelSettings(BaseModel):
     insecure: bool = False
 
     @property
+    def authenticated(self) -> bool:
+        """Whether callers have to prove themselves in a way that every provider can check."""
+        return bool(self.tokens or self.basic or self.bearer or self.allow_from)
+
+    @property
     def extra(self) -> dict[str, Any]:
         return self.model_extra or {}
 
@@ -256,11 +261,10 @@ def _check_channel(channel: ChannelSettings) -> None:
             raise ConfigError(f"{where}.{key} is empty; give it a value or leave the key out.")
     if channel.basic and ":" not in channel.basic:
         raise ConfigError(f'{where}.basic must be "user:password".')
-    # webhook_secret counts once there is a provider that verifies signatures
-    if not (channel.tokens or channel.basic or channel.bearer or channel.allow_from or channel.insecure):
+    if not (channel.authenticated or channel.webhook_secret or channel.insecure):
         raise ConfigError(
-            f"{where} has no authentication; give it tokens, basic, bearer or allow_from, or say "
-            "insecure = true."
+            f"{where} has no authentication; give it tokens, basic, bearer, webhook_secret or allow_from, "
+            "or say insecure = true."
         )
 
 

@@ -14,10 +14,11 @@ from uuid_utils.compat import uuid7
 
 from models.errors import SPECIFICITY
 from models.events import Event, Inbound, Report, TemplateReport
-from models.reference import FOREIGN_REFERENCE, TIMED_INBOUND, UNTIMED_INBOUND
+from models.reference import FOREIGN_REFERENCE, NAMELESS_REPORT, TIMED_INBOUND, UNTIMED_INBOUND
 from models.status import CORRELATION_BIT, STATUS_BIT, Correlation, Status, bits
 from receiver import phone
 from receiver.config import ChannelSettings
+from receiver.media import Link, arrived
 from receiver.providers.base import Provider
 from receiver.rows import EventRow, InboundRow, MediaRow, TemplateRow
 
@@ -63,14 +64,21 @@ def source_of(channel: ChannelSettings, provider: Provider) -> Source:
     )
 
 
-def rows(events: Sequence[Event], source: Source, payload_id: UUID, received_at: datetime) -> Rows:
-    """The rows of one request's events, in their order."""
+def rows(
+    events: Sequence[Event],
+    source: Source,
+    payload_id: UUID,
+    received_at: datetime,
+    link: Link | None = None,
+) -> Rows:
+    """The rows of one request's events, in their order. *link* makes the addresses of files that came
+    inside; without it their bytes are not stored."""
     made = Rows()
     for event in events:
         if isinstance(event, Report):
             made.events.append(_report(event, source, payload_id, received_at))
         elif isinstance(event, Inbound):
-            _add_inbound(made, event, source, payload_id, received_at)
+            _add_inbound(made, event, source, payload_id, received_at, link)
         else:
             made.templates.append(_template(event, source))
     return made
@@ -85,6 +93,8 @@ def _report(report: Report, source: Source, payload_id: UUID, received_at: datet
     provider_message_id, submission_id = report.provider_message_id, _own_id(report.client_reference)
     if provider_message_id is None and submission_id is None and report.client_reference is not None:
         provider_message_id = (FOREIGN_REFERENCE + report.client_reference)[:LONGEST_ID]
+    elif provider_message_id is None and submission_id is None:
+        provider_message_id = f"{NAMELESS_REPORT}{key(*report.identity)}"
     return EventRow(
         submission_id=submission_id,
         provider_message_id=provider_message_id,
@@ -117,7 +127,12 @@ def _report(report: Report, source: Source, payload_id: UUID, received_at: datet
 
 
 def _add_inbound(
-    made: Rows, inbound: Inbound, source: Source, payload_id: UUID, received_at: datetime
+    made: Rows,
+    inbound: Inbound,
+    source: Source,
+    payload_id: UUID,
+    received_at: datetime,
+    link: Link | None,
 ) -> None:
     candidate, identity = uuid7(), key("inbound", *inbound.identity)
     provider_message_id, seen = inbound.provider_message_id, STATUS_BIT[Status.RECEIVED]
@@ -153,16 +168,14 @@ def _add_inbound(
             candidate=candidate,
             conversation=uuid7(),
             our_number=source.our_number,
+            answers=inbound.answers,
             text=inbound.text,
             subject=inbound.subject,
             participants=list(inbound.participants),
             metadata=orjson.dumps(dict(inbound.metadata)).decode(),
         )
     )
-    made.files.extend(
-        MediaRow(candidate, position, uuid7(), part.url, part.content_type, "pending")
-        for position, part in enumerate(inbound.media)
-    )
+    made.files.extend(arrived(candidate, position, part, link) for position, part in enumerate(inbound.media))
 
 
 def _template(report: TemplateReport, source: Source) -> TemplateRow:

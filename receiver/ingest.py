@@ -1,7 +1,9 @@
 """Stores what carriers send: many requests, one transaction, and nobody is answered before the commit."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -10,6 +12,7 @@ from models.events import Event
 from receiver import db
 from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable
 from receiver.correlate import Rows, Source, rows
+from receiver.media import Store, contents
 from receiver.rows import PayloadRow
 from receiver.sql import qualified
 
@@ -26,6 +29,8 @@ class Arrival:
     payload: PayloadRow
     source: Source
     events: Sequence[Event] = ()
+    #: how the carrier reaches us: where ``public_url`` is not set, files are linked under it
+    base: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,8 @@ class _Prepared:
 class Ingest:
     """The one writer of carriers' requests in a process; it owns its connection."""
 
-    def __init__(self, database_url: str, schema: str) -> None:
+    def __init__(self, database_url: str, schema: str, store: Store | None = None) -> None:
+        self._store = store
         self._statement = qualified(
             "SELECT payload_id, state FROM postback.ingest($1, $2, $3, $4, $5)", schema
         )
@@ -59,26 +65,38 @@ class Ingest:
         ``quarantined``. Raises ``Unavailable`` when nothing can be stored.
         """
         try:
+            await self._keep_files(arrival.events)
             return await self._committer.put(self._prepare(arrival))
         except Unavailable:
             raise
-        except Exception as error:
-            if not arrival.events:
-                raise Unavailable(f"the bare request cannot be stored: {error}") from error
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the bare request is kept
             reason = f"cannot be stored as understood: {error}"
-        log.warning("quarantined", payload_id=str(arrival.payload.id), channel=arrival.payload.channel)
-        quarantined = _Prepared(_quarantined(arrival.payload, reason), Rows())
+        named = {"payload_id": str(arrival.payload.id), "channel": arrival.payload.channel}
+        log.warning("quarantined", **named)
         try:
-            return await self._committer.put(quarantined)
+            return await self._committer.put(_Prepared(_quarantined(arrival.payload, reason), Rows()))
         except Poisoned as error:
-            raise Unavailable(f"the bare request cannot be stored: {error}") from error
+            log.error("the bare request is refused", reason=str(error), **named)
+            raise Unavailable(str(error)) from error
 
-    @staticmethod
-    def _prepare(arrival: Arrival) -> _Prepared:
-        payload = arrival.payload
+    async def _keep_files(self, events: Sequence[Event]) -> None:
+        """Before the rows that name them: a file without a row is only room lost, a row without its file
+        would be an acknowledged loss."""
+        if self._store is None:
+            return
+        for content in contents(events):
+            try:
+                await asyncio.to_thread(self._store.put, content)
+            except OSError as error:
+                log.error("a file cannot be written", reason=str(error.strerror))
+                raise Unavailable(f"a file cannot be written: {error.strerror}") from error
+
+    def _prepare(self, arrival: Arrival) -> _Prepared:
+        payload, store = arrival.payload, self._store
+        link = partial(store.links.to, base=arrival.base) if store else None
         return _Prepared(
             payload,
-            rows(arrival.events, arrival.source, payload.id, payload.received_at),
+            rows(arrival.events, arrival.source, payload.id, payload.received_at, link),
         )
 
     async def _write(self, connection: Connection, batch: Sequence[_Prepared]) -> list[str]:
@@ -100,6 +118,8 @@ def _weight(prepared: _Prepared) -> int:
 
 
 def _quarantined(payload: PayloadRow, reason: str) -> PayloadRow:
+    if payload.state == "unverified":
+        return payload  # nothing in it counts as understood before it counts as authentic
     return payload._replace(
         state="quarantined", reason=reason.replace("\0", "").encode("utf-8", "replace").decode()[:500]
     )

@@ -6,7 +6,7 @@ itself.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ import orjson
 from uuid_utils.compat import uuid7
 
 from models.errors import SPECIFICITY, ErrorClass
-from models.events import Fate, Outcome, OutgoingMedia, Submission, TemplateState
+from models.events import Fate, Outcome, OutgoingMedia, StoredFile, Submission, TemplateState
 from models.status import Status, bits
 from receiver import db
 from receiver.commit import Connection, GroupCommit
@@ -25,9 +25,11 @@ from receiver.correlate import key
 from receiver.rows import EventRow, SettledRow, TemplateRow
 from receiver.sql import qualified
 
-#: how long a claim may wait for its turn, and a call for its answer (a call ends after 30 s)
+#: how long a claim may wait for its turn, and a call for its answer (a call ends after 30 s, and so does
+#: the fetching of the files that go out inside it)
 CLAIM_LEASE = timedelta(seconds=30)
 CALL_LEASE = timedelta(seconds=45)
+CALL_WITH_FILES_LEASE = timedelta(seconds=75)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Claim:
     ids: tuple[UUID, ...]
     turn_in: float
     per_recipient: bool = False
+    call_lease: timedelta = CALL_LEASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +98,16 @@ class Outbox:
         await self._pool.close()
 
     async def claim(
-        self, channel: str, calls: int, rate: float | None, *, recipients_per_call: int = 1
+        self,
+        channel: str,
+        calls: int,
+        rate: float | None,
+        *,
+        recipients_per_call: int = 1,
+        call_lease: timedelta = CALL_LEASE,
     ) -> list[Claim]:
-        """Queued rows of *channel* for up to *calls* calls; *rate* is calls per second, over all senders."""
+        """Queued rows of *channel* for up to *calls* calls; *rate* is calls per second, over all senders, and
+        *call_lease* how long each call may take."""
         spacing = timedelta(seconds=1 / rate) if rate else None
         rows = await self._fetch(self._claim, channel, calls, recipients_per_call, spacing, CLAIM_LEASE)
         shared: dict[int, list[asyncpg.Record]] = defaultdict(list)
@@ -108,6 +118,7 @@ class Outbox:
                 ids=tuple(row["id"] for row in members),
                 turn_in=max(members[0]["turn_in"].total_seconds(), 0.0),
                 per_recipient=recipients_per_call > 1 and members[0]["kind"] == "message",
+                call_lease=call_lease,
             )
             for _, members in sorted(shared.items())
         ]
@@ -140,7 +151,7 @@ class Outbox:
             [row for row, _ in members],
             [submissions[call] for _, call in members],
             [claims[call].per_recipient for _, call in members],
-            CALL_LEASE,
+            [claims[call].call_lease for _, call in members],
         )
         begun: dict[UUID, list[asyncpg.Record]] = defaultdict(list)
         for row in rows:
@@ -179,7 +190,7 @@ def _pending_call(rows: Sequence[asyncpg.Record]) -> PendingCall:
         recipient=row["contact"],
         text=stored.get("text", row["text"]),
         subject=stored.get("subject", row["subject"]),
-        media=tuple(OutgoingMedia(file["url"], file["content_type"]) for file in media or ()),
+        media=tuple(_media(file) for file in media or ()),
         fallback_text=stored.get("fallback_text", row["fallback_text"]),
         expires_at=row["expires_at"],
         provider_template_id=row["provider_template_id"],
@@ -190,6 +201,13 @@ def _pending_call(rows: Sequence[asyncpg.Record]) -> PendingCall:
     )
     awaits = row["template_id"] is not None and row["provider_template_id"] is None
     return PendingCall(row["kind"], row["attempt"], submission, recipients, awaits)
+
+
+def _media(file: Mapping[str, Any]) -> OutgoingMedia:
+    held = None
+    if file.get("sha256"):
+        held = StoredFile(UUID(file["id"]), bytes.fromhex(file["sha256"]), file["size"])
+    return OutgoingMedia(file["url"], file["content_type"], name=file.get("name"), file=held)
 
 
 def _events(settlement: Settlement, now: datetime) -> Iterator[EventRow]:

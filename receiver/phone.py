@@ -19,7 +19,6 @@ class InvalidNumber(ValueError):
     """Not a number that a message can go to; the message says what was expected."""
 
 
-@lru_cache(maxsize=65536)
 def international(raw: str) -> str:
     """A number that its carrier writes with the country code, with or without ``+`` or ``00``.
 
@@ -62,6 +61,19 @@ def sender(raw: str, region: str) -> str:
     if _ALPHANUMERIC.fullmatch(raw):
         return raw
     return parse(raw, region)
+
+
+@lru_cache(maxsize=65536)
+def region(number: str) -> str | None:
+    """The region of an E.164 number, as in ``US``, or the main one of its country code where the number is
+    not assigned; None for what is no such number."""
+    try:
+        parsed = phonenumbers.parse(number, None)
+    except phonenumbers.NumberParseException:
+        return None
+    assigned: str | None = phonenumbers.region_code_for_number(parsed)
+    main: str = phonenumbers.region_code_for_country_code(parsed.country_code or 0)
+    return assigned or (main if main.isalpha() and main != "ZZ" else None)
 
 
 def is_short_code(raw: str) -> bool:

@@ -1,4 +1,4 @@
-"""Which channel a send takes: the one it names, else its sender's, else the only one that can."""
+"""Which channel a send takes: the one it names, else its sender's, else the one of the recipient's region."""
 
 from collections.abc import Iterable, Mapping
 
@@ -14,6 +14,7 @@ def choose(
     *,
     name: str | None,
     sender: str | None,
+    recipient: str | None,
     kind: str,
 ) -> ChannelSettings:
     """The channel for a send of *kind* (``sms`` or ``mms``). Raises ``Problem``."""
@@ -31,6 +32,9 @@ def choose(
     able = [c for c in channels.values() if kind in _carried(providers[c.provider], kind)]
     owners = [c for c in able if sender is not None and sender in numbers(c)]
     candidates = owners or able
+    if len(candidates) > 1 and recipient is not None:
+        here = phone.region(recipient)
+        candidates = [c for c in candidates if here in _regions(c)] or candidates
     if len(candidates) == 1:
         return candidates[0]
     if not candidates:
@@ -46,6 +50,11 @@ def choose(
 def numbers(channel: ChannelSettings) -> list[str]:
     """The channel's own numbers, as messages hold them."""
     return [phone.international(number) for number in channel.numbers]
+
+
+def _regions(channel: ChannelSettings) -> set[str | None]:
+    """Where the channel is at home: the regions of its numbers, and the one that it is configured for."""
+    return {channel.default_region, *map(phone.region, numbers(channel))} - {None}
 
 
 def _carried(provider: Provider, kind: str) -> frozenset[str]:

@@ -55,6 +55,7 @@ class InboundRow(NamedTuple):
     candidate: UUID
     conversation: UUID
     our_number: str
+    answers: str | None
     text: str | None
     subject: str | None
     participants: list[str]
@@ -68,6 +69,9 @@ class MediaRow(NamedTuple):
     url: str
     content_type: str | None
     state: str
+    size: int | None = None
+    sha256: bytes | None = None
+    name: str | None = None
 
 
 class TemplateRow(NamedTuple):

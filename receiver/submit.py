@@ -8,16 +8,16 @@ from uuid import UUID
 import orjson
 from uuid_utils.compat import uuid7
 
-from models.events import OutgoingMedia, Submission
+from models.events import Submission
 from models.status import STATUS_BIT, Status
-from receiver import db, limits, phone, routing
+from receiver import attachments, db, limits, phone, routing
+from receiver.attachments import Attachments
 from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable
 from receiver.config import ChannelSettings, Settings
 from receiver.correlate import key
 from receiver.problems import Code, FieldError, Problem, invalid, unavailable
 from receiver.providers.base import Provider
-from receiver.providers.reading import content_type
-from receiver.requests import MediaSource, SendRequest, Sent, TemplateRequest
+from receiver.requests import SendRequest, Sent, TemplateRequest
 from receiver.rows import EventRow, IdempotencyRow, MediaRow, MessageRow
 from receiver.sql import qualified
 from receiver.templates import Templates
@@ -40,8 +40,15 @@ class _Prepared:
 class Submit:
     """The one writer of sends in a process."""
 
-    def __init__(self, settings: Settings, providers: Mapping[str, Provider], templates: Templates) -> None:
-        self._settings, self._providers, self._templates = settings, providers, templates
+    def __init__(
+        self,
+        settings: Settings,
+        providers: Mapping[str, Provider],
+        templates: Templates,
+        files: Attachments,
+    ) -> None:
+        self._settings, self._providers = settings, providers
+        self._templates, self._files = templates, files
         self._running: set[tuple[str, str]] = set()
         self._statement = qualified("SELECT * FROM postback.submit($1, $2, $3, $4, $5)", settings.db_schema)
         self._committer = GroupCommit[_Prepared, tuple[list[UUID], bytes] | None](
@@ -62,12 +69,14 @@ class Submit:
         idempotency_key: str | None,
         request_hash: bytes,
         channels: frozenset[str] | None,
+        base: str = "",
     ) -> Sent:
-        """Queues one message per recipient. *channels* are those that the caller may use, None for all.
+        """Queues one message per recipient. *channels* are those that the caller may use, None for all;
+        *base* is the address by which the caller reaches us.
 
         Raises ``Problem``: what the request lacks, or which limit of its carrier it breaks.
         """
-        prepared = await self._prepare(request, channels)
+        prepared = await self._prepare(request, scope, channels, base)
         if idempotency_key is None:
             return await self._commit(prepared)
         running = (scope, idempotency_key)
@@ -81,10 +90,17 @@ class Submit:
         finally:
             self._running.discard(running)
 
-    async def save_template(self, request: TemplateRequest, *, channels: frozenset[str] | None) -> UUID:
+    async def save_template(
+        self, request: TemplateRequest, *, scope: str, channels: frozenset[str] | None, base: str = ""
+    ) -> UUID:
         """Queues a message to be stored with its carrier; answers with its id. Raises ``Problem``."""
         channel = routing.choose(
-            self._usable(channels), self._providers, name=request.channel, sender=None, kind="mms"
+            self._usable(channels),
+            self._providers,
+            name=request.channel,
+            sender=None,
+            recipient=None,
+            kind="mms",
         )
         provider = self._providers[channel.provider]
         if not provider.saves_templates:
@@ -97,7 +113,9 @@ class Submit:
             recipient=None,
             text=request.text,
             subject=request.subject,
-            media=_media(request.media),
+            media=await self._files.of(
+                request.media, channel, provider, base=base, scope=scope, channels=channels
+            ),
             fallback_text=request.fallback_text,
             template_name=request.name,
         )
@@ -105,13 +123,17 @@ class Submit:
         await self._templates.save(submission, channel.name, provider.name)
         return template_id
 
-    async def _prepare(self, request: SendRequest, channels: frozenset[str] | None) -> _Prepared:
+    async def _prepare(
+        self, request: SendRequest, scope: str, channels: frozenset[str] | None, base: str
+    ) -> _Prepared:
         template = await self._templates.usable(request.template_id) if request.template_id else None
         usable = self._usable(channels)
         sender = self._sender(request)
         name = request.channel or (template.channel if template else None)
         kind = "mms" if request.media or request.subject or template else "sms"
-        channel = routing.choose(usable, self._providers, name=name, sender=sender, kind=kind)
+        channel = routing.choose(
+            usable, self._providers, name=name, sender=sender, recipient=self._first(request), kind=kind
+        )
         if template and template.channel != channel.name:
             raise invalid("/template_id", f"The template belongs to the channel {template.channel!r}.")
         provider = self._providers[channel.provider]
@@ -124,7 +146,9 @@ class Submit:
             recipient=None,
             text=request.text,
             subject=request.subject,
-            media=_media(request.media),
+            media=await self._files.of(
+                request.media, channel, provider, base=base, scope=scope, channels=channels
+            ),
             fallback_text=request.fallback_text,
             expires_at=request.expires_at,
             provider_template_id=str(request.template_id) if template else None,
@@ -150,8 +174,15 @@ class Submit:
         except phone.InvalidNumber as error:
             raise invalid("/from", f"{request.from_!r} {error}", Code.INVALID_NUMBER) from None
 
+    def _first(self, request: SendRequest) -> str | None:
+        try:
+            return phone.parse(request.to[0], self._settings.default_region)
+        except phone.InvalidNumber:
+            return None  # said with the others, once the channel's region is known
+
     def _recipients(self, request: SendRequest, channel: ChannelSettings) -> list[str]:
-        region = channel.default_region or self._settings.default_region
+        provider = self._providers[channel.provider]
+        region = channel.default_region or provider.region or self._settings.default_region
         numbers, wrong = [], []
         for place, raw in enumerate(request.to):
             try:
@@ -221,8 +252,7 @@ def _add(
         )
     )
     made.files.extend(
-        MediaRow(message_id, position, uuid7(), file.url, file.content_type, "stored")
-        for position, file in enumerate(submission.media)
+        attachments.row(message_id, position, file) for position, file in enumerate(submission.media)
     )
     made.events.append(_accepted(message_id, channel.name, provider.name))
 
@@ -241,11 +271,3 @@ def _accepted(message_id: UUID, channel: str, provider: str) -> EventRow:
         attempt=0,
         received_at=datetime.now(UTC),
     )
-
-
-def _media(files: Sequence[MediaSource]) -> tuple[OutgoingMedia, ...]:
-    """What the carrier is to fetch: addresses as they stand, types by their extension, nothing resolved."""
-    for place, file in enumerate(files):
-        if file.url is None:
-            raise invalid(f"/media/{place}/id", "There is no such file.", Code.MEDIA_ERROR)
-    return tuple(OutgoingMedia(file.url, content_type(file.url)) for file in files if file.url)

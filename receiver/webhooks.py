@@ -34,7 +34,7 @@ PREFIX = "/hooks/"
 RETRY_AFTER = "5"
 #: reports and inbound messages in one request; more than these are kept unread, because a transaction that
 #: cannot be done in its time would be refused again and again
-MOST_EVENTS = 2000
+MOST_EVENTS = 1000
 
 
 class _Refused(Exception):
@@ -96,12 +96,12 @@ class Webhooks:
         asks = scope["method"] == "GET" and scope["query_string"]
         if scope["method"] == "HEAD" or not (body or asks):
             return 200, b'{"status":"ok"}'  # carriers probe the address that they are given
-        request = Request(scope["method"], scope["query_string"], headers, body)
+        request = Request(scope["method"], scope["query_string"], headers, body, datetime.now(UTC))
         caller = Caller(request, peer_of(scope, headers, self._trusted_proxies))
         if not _authentic(door, caller):
             await self._keep_unverified(door, caller)
             raise _Refused(401, "the request is not authentic")
-        await self._store(door, caller)
+        await self._store(door, caller, _base(scope, headers))
         return door.provider.acknowledge()
 
     def _find(self, path: str) -> _Door:
@@ -138,19 +138,19 @@ class Webhooks:
             detail = f"the body did not arrive within {self.body_deadline:.0f} seconds"
             raise _Refused(408, detail) from None
 
-    async def _store(self, door: _Door, caller: Caller) -> None:
+    async def _store(self, door: _Door, caller: Caller, base: str) -> None:
         state, reason, events = _understood(door, caller.request)
         if state == "quarantined":
             log.warning("unreadable", channel=door.channel.name, reason=reason)
         payload = self._payload(door, caller, state, reason)
-        await self._put(door, Arrival(payload, door.source, events))
+        await self._put(door, Arrival(payload, door.source, events, base))
 
     async def _keep_unverified(self, door: _Door, caller: Caller) -> None:
         payload = self._payload(door, caller, "unverified", "authentication failed")
         try:
             room = await self._unverified.reserve()
-        except Unavailable as error:
-            raise _not_stored(door, error) from None
+        except Unavailable:
+            raise _not_stored() from None
         if not room:
             raise _Refused(503, "too many unverified requests are kept", **{"retry-after": "60"})
         await self._put(door, Arrival(payload, door.source))
@@ -159,8 +159,8 @@ class Webhooks:
     async def _put(self, door: _Door, arrival: Arrival) -> None:
         try:
             await self._ingest.put(arrival)
-        except Unavailable as error:
-            raise _not_stored(door, error) from None
+        except Unavailable:
+            raise _not_stored() from None
 
     def _payload(self, door: _Door, caller: Caller, state: str, reason: str | None) -> PayloadRow:
         request = caller.request
@@ -174,7 +174,7 @@ class Webhooks:
             headers=kept_headers(request.headers, self._secrets),
             body=request.body,
             peer=caller.peer,
-            received_at=datetime.now(UTC),
+            received_at=request.received_at,
         )
 
 
@@ -242,17 +242,23 @@ def _headers(scope: Scope) -> dict[str, str]:
     return headers
 
 
+def _base(scope: Scope, headers: Mapping[str, str]) -> str:
+    """How this caller reaches us."""
+    return f"{scope.get('scheme', 'http')}://{headers['host']}" if headers.get("host") else ""
+
+
 def _too_large(cap: int) -> _Refused:
     return _Refused(413, f"the body is larger than {cap} bytes")
 
 
-def _not_stored(door: _Door, error: Unavailable) -> _Refused:
-    log.error("not stored", channel=door.channel.name, reason=str(error))
+def _not_stored() -> _Refused:
     return _Refused(503, "cannot be stored now", **{"retry-after": RETRY_AFTER})
 
 
 async def _respond(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-    raw = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    raw: list[tuple[bytes, bytes]] = []
+    if status != 204:  # which has neither, by RFC 9110
+        raw = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     raw.extend((name.encode(), value.encode()) for name, value in headers.items())
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})

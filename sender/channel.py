@@ -14,8 +14,17 @@ from models.status import Status
 from receiver.commit import Unavailable
 from receiver.config import ChannelSettings
 from receiver.http import AnswerLost, Client, NotSent
-from receiver.outbox import Claim, Outbox, PendingCall, Settlement, uncertain
+from receiver.outbox import (
+    CALL_LEASE,
+    CALL_WITH_FILES_LEASE,
+    Claim,
+    Outbox,
+    PendingCall,
+    Settlement,
+    uncertain,
+)
 from receiver.providers.base import Provider
+from sender.files import OutgoingFiles, UnusableFile, check_files
 
 log = structlog.get_logger()
 
@@ -31,9 +40,16 @@ PATIENCE = timedelta(days=3)
 class ChannelSender:
     """Sends what the outbox holds for *channel*, at most `CONCURRENCY` calls at a time."""
 
-    def __init__(self, channel: ChannelSettings, provider: Provider, outbox: Outbox, client: Client) -> None:
+    def __init__(
+        self,
+        channel: ChannelSettings,
+        provider: Provider,
+        outbox: Outbox,
+        client: Client,
+        files: OutgoingFiles,
+    ) -> None:
         self._channel, self._provider = channel, provider
-        self._outbox, self._client = outbox, client
+        self._outbox, self._client, self._files = outbox, client, files
         self._wake = asyncio.Event()
         self._calls: set[asyncio.Task[None]] = set()
         self._paused_until = 0.0
@@ -78,8 +94,9 @@ class ChannelSender:
         claims = await self._outbox.claim(
             self._channel.name,
             free,
-            self._channel.rate,
+            self._channel.rate or self._provider.rate,
             recipients_per_call=self._provider.recipients_per_call,
+            call_lease=CALL_WITH_FILES_LEASE if self._provider.takes_files else CALL_LEASE,
         )
         for claim in claims:
             call = asyncio.create_task(self._send(claim))
@@ -120,7 +137,14 @@ class ChannelSender:
         if pending.awaits_template:
             return Outcome(Fate.THROTTLED, provider_message="its template is not yet stored with the carrier")
         try:
+            if self._provider.takes_files:
+                submission = await self._files.put_into(submission)
+                check_files(submission, self._provider, self._channel)
             answer = await self._client.call(self._provider.call(submission, self._channel))
+        except UnusableFile as error:
+            return Outcome(
+                Fate.REFUSED, status=Status.REJECTED, error=error.error, provider_message=str(error)
+            )
         except NotSent as error:
             return Outcome(Fate.NOT_SENT, provider_message=str(error))
         except AnswerLost as error:
@@ -168,10 +192,11 @@ class ChannelSender:
         )
 
     def _pause(self, attempt: int, outcome: Outcome) -> float:
-        """Seconds until the next try. A carrier that says "too fast" means the whole channel."""
+        """Seconds until the next try. A carrier that says "too fast" means the whole channel; one that has
+        a fault of its own, or with one recipient, does not."""
         backoff = min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311
         pause = outcome.retry_after if outcome.retry_after is not None else backoff
-        if outcome.fate is Fate.THROTTLED and outcome.provider_code is not None:
+        if outcome.error is ErrorClass.THROTTLED:
             self._paused_until = asyncio.get_running_loop().time() + min(pause, LONGEST_PAUSE)
         return pause
 

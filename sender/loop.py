@@ -5,13 +5,16 @@ from collections.abc import Mapping
 
 import structlog
 
+from receiver import secrets
 from receiver.config import Settings
 from receiver.http import Client
 from receiver.ingest import Ingest
+from receiver.media import Links, Store
 from receiver.outbox import Outbox, Settlement, uncertain
 from receiver.providers.base import Provider
 from receiver.wakeup import listen, outbox_channel
 from sender.channel import ChannelSender
+from sender.files import OutgoingFiles
 from sender.poll import Poll
 from sender.silence import Silence
 
@@ -26,12 +29,14 @@ GRACE = 8.0
 async def run(settings: Settings, providers: Mapping[str, Provider], stop: asyncio.Event) -> None:
     """Sends until *stop* is set, then lets the calls under way come to their end."""
     outbox = Outbox(settings.database_url, settings.db_schema)
-    ingest = Ingest(settings.database_url, settings.db_schema)
+    store = Store(settings.data_dir, Links(secrets.load(settings), settings.public_url))
+    ingest = Ingest(settings.database_url, settings.db_schema, store)
+    files = OutgoingFiles(store, settings.private_networks)
     await outbox.open()
     ingest.open()
     async with Client() as client:
         senders = [
-            ChannelSender(channel, providers[channel.provider], outbox, client)
+            ChannelSender(channel, providers[channel.provider], outbox, client, files)
             for channel in settings.channels.values()
         ]
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import structlog
 
-from models.events import Unreadable
+from models.events import Event, Unreadable
 from receiver import db
 from receiver.config import ChannelSettings, Settings
 from receiver.correlate import source_of
@@ -63,6 +63,7 @@ class Poll:
             await connection.close()
 
     async def _look(self) -> None:
+        told: list[Event] = []
         for page in range(1, MOST_PAGES + 1):
             call = self._provider.poll(self._channel, page)
             if call is None:
@@ -75,5 +76,10 @@ class Poll:
                 return
             if events:
                 await keep(self._ingest, self._source, answer, events)
+                told += events
             if not more:
-                return
+                break
+        # only what is stored is taken off the carrier's list
+        collected = self._provider.collected(told, self._channel) if told else None
+        if collected:
+            await self._client.call(collected)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from receiver import config
+from receiver.app import providers_of
 from receiver.config import ConfigError, Settings
 
 CARRIER = '[channels.sinch-us]\nprovider = "sinch_mms"\ntokens = ["t"]\n'
@@ -230,10 +231,15 @@ def test_a_channel_without_tokens_needs_another_proof_or_the_word_insecure(proof
     assert [] == settings.channels["a"].tokens
 
 
-def test_a_signature_that_no_provider_verifies_is_no_proof() -> None:
-    refused = refusal('[channels.a]\nprovider = "sinch_mms"\ntokens = []\nwebhook_secret = "s"')
+def test_a_signature_is_a_proof_only_with_a_provider_that_verifies_it() -> None:
+    """Which only the place that knows the providers can tell."""
+    channel = '[channels.a]\nprovider = "{}"\ntokens = []\nwebhook_secret = "s"'
 
-    assert "no authentication" in refused
+    providers_of(written(channel.format("sinch_sms")))
+    with pytest.raises(ConfigError) as refused:
+        providers_of(written(channel.format("sinch_mms")))
+
+    assert "channels.a has no authentication: sinch_mms signs no callbacks" in str(refused.value)
 
 
 def test_a_list_of_one_may_be_written_without_brackets() -> None:

@@ -3,12 +3,28 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 
 import asyncpg
 import pytest
 
+from models.events import EVERY, Inbound, Report
 from models.status import Status, correlation_of, status_of
-from tests.support.store import arrival, messages, postback, send, settle, store, timeline
+from receiver.correlate import Source
+from tests.support.store import (
+    CHANNEL,
+    THEM,
+    US,
+    arrival,
+    messages,
+    postback,
+    send,
+    settle,
+    store,
+    timeline,
+    told,
+)
 
 TRACKING = "MMSMT7Qx2LmZp"
 
@@ -205,16 +221,6 @@ async def test_a_reply_names_the_message_that_it_answers(database_url: str) -> N
         assert sent["conversation_id"] == received["conversation_id"]
 
 
-async def _until_blocked(watcher: asyncpg.Connection, blocked: asyncpg.Connection) -> None:
-    """Until *blocked*'s backend waits for a lock that somebody else holds."""
-    pid = blocked.get_server_pid()
-    for _ in range(40):
-        if await watcher.fetchval("SELECT cardinality(pg_blocking_pids($1))", pid):
-            return
-        await asyncio.sleep(0.005)
-    pytest.fail("the second transaction did not wait for the first")
-
-
 async def test_an_inbound_message_without_an_id_is_known_by_the_carriers_time(database_url: str) -> None:
     async with connections(database_url, 1) as [db]:
         inbound = {
@@ -243,3 +249,90 @@ async def test_an_inbound_message_without_id_and_time_is_the_same_for_a_minute(d
 
         assert "guessed" == correlation_of(first["seen"])
         assert 2 == len(await messages(db))
+
+
+#: a carrier that echoes nothing, and whose answers name no message
+SILENT = Source(CHANNEL.name, "voicetel", US, guess_within=timedelta(days=3), guess_calling=True)
+
+
+def receipt(provider_message_id: str | None, status: Status, recipient: str = THEM) -> Report:
+    identity = (provider_message_id, status, recipient)
+    return Report(provider_message_id, status, status, identity, sender=US, recipient=recipient)
+
+
+async def test_a_report_without_an_echo_is_matched_by_both_numbers_where_one_message_fits(
+    database_url: str,
+) -> None:
+    async with connections(database_url, 1) as [db]:
+        message_id, _ = await send(db)
+        await send(db, contact="+12065550199")
+
+        await store(db, [told(SILENT, receipt("carriers-id", Status.SENT))])
+        await store(db, [told(SILENT, receipt("carriers-id", Status.DELIVERED))])
+
+        message = next(row for row in await messages(db) if row["id"] == message_id)
+        assert ["accepted", "sent", "delivered"] == await timeline(db, message_id)
+        assert "guessed" == correlation_of(message["seen"])
+        assert 2 == len(await messages(db))
+
+
+async def test_reports_without_any_id_go_on_matching_their_message(database_url: str) -> None:
+    async with connections(database_url, 1) as [db]:
+        message_id, _ = await send(db)
+
+        await store(db, [told(SILENT, receipt(None, Status.SENT))])
+        await store(db, [told(SILENT, receipt(None, Status.DELIVERED))])
+
+        assert ["accepted", "sent", "delivered"] == await timeline(db, message_id)
+
+
+async def test_where_two_messages_fit_nothing_is_guessed(database_url: str) -> None:
+    async with connections(database_url, 1) as [db]:
+        await send(db)
+        await send(db)
+
+        await store(db, [told(SILENT, receipt("carriers-id", Status.DELIVERED))])
+        await store(db, [told(SILENT, receipt("carriers-id", Status.DELIVERED))])
+
+        assert ["api", "api", "external"] == [message["origin"] for message in await messages(db)]
+
+
+async def test_a_report_on_a_whole_batch_reaches_each_of_its_messages(database_url: str) -> None:
+    source = Source(CHANNEL.name, "sinch_sms", US)
+    async with connections(database_url, 1) as [db]:
+        for number in ("+12065550101", "+12065550102"):
+            report = Report("batch", "Dispatched", Status.SENT, ("batch", number), recipient=number)
+            await store(db, [told(source, replace(report, batch_recipient=number))])
+
+        summary = Report("batch", "Delivered", Status.DELIVERED, ("batch", "all"), batch_recipient=EVERY)
+        await store(db, [told(source, summary)])
+
+        for message in await messages(db):
+            assert ["Dispatched", "Delivered"] == await timeline(db, message["id"])
+        assert 2 == len(await messages(db))
+
+
+async def test_an_inbound_message_that_names_no_number_of_ours_went_to_the_one_that_wrote_last(
+    database_url: str,
+) -> None:
+    source = Source(CHANNEL.name, "cellcast", "+61480000009")
+    async with connections(database_url, 1) as [db]:
+        await send(db)
+        known = Inbound("1", ("1",), sender=THEM, text="Yes")
+        stranger = Inbound("2", ("2",), sender="+61400000000", text="Who is this?")
+
+        await store(db, [told(source, known, stranger)])
+
+        _, answer, question = await messages(db)
+        assert (US, "+61480000009") == (answer["our_number"], question["our_number"])
+        assert None is not answer["in_reply_to"]
+
+
+async def _until_blocked(watcher: asyncpg.Connection, blocked: asyncpg.Connection) -> None:
+    """Until *blocked*'s backend waits for a lock that somebody else holds."""
+    pid = blocked.get_server_pid()
+    for _ in range(40):
+        if await watcher.fetchval("SELECT cardinality(pg_blocking_pids($1))", pid):
+            return
+        await asyncio.sleep(0.005)
+    pytest.fail("the second transaction did not wait for the first")

@@ -16,7 +16,8 @@ from uuid_utils.compat import uuid7
 from models.status import OUTCOME, Outcome, Status, bits, conflict, delivered_as, seen_range, status_of
 from tests.support.store import arrival, postback, send, store
 
-#: what reports on one message may say, contradictions and words that nobody knows included
+#: what reports on one message may say, contradictions and words that nobody knows included; no two have one
+#: identity, for of a report that was sent twice the first wording stands
 WORDS: list[dict[str, Any]] = [
     postback("N101", None),
     postback("N102", None, **{"sent-as": "MMS"}),
@@ -27,9 +28,11 @@ WORDS: list[dict[str, Any]] = [
     postback("N202", None),
     postback("N777", None, status="Teleported"),
     postback("E101", None, **{"status-details": "Impossible to send"}),
-    postback("E101", None, to=None, **{"from": None}),
+    postback("E101", None, to=None, timestamp="2026-11-21T09:00:03Z", **{"from": None}),
     postback("E102", None, **{"client-reference": "ord-1"}),
-    postback("E102", None, to="12065550777", **{"client-reference": "ord-2"}),
+    postback(
+        "E102", None, to="12065550777", timestamp="2026-11-21T09:00:04Z", **{"client-reference": "ord-2"}
+    ),
     postback("E012", None),
 ]
 

@@ -21,6 +21,7 @@ from tests.support.cases import (
     SUBMISSION_ID,
     Case,
     answer_of,
+    channel_of,
     each_provider,
     entry,
     identities,
@@ -106,6 +107,15 @@ def test_a_polled_page_says_whether_there_is_another(case: Case) -> None:
     assert case.says["more"] == case.provider.polled(answer_of(case.says["polled"]), case.channel)[1]
 
 
+@told("polled", "collected")
+def test_what_was_polled_is_collected_by_the_call_of_its_fixture(case: Case) -> None:
+    call = case.provider.collected(case.events(), case.channel)
+    expected = {"method": "POST", **case.says["collected"]}
+
+    assert call is not None
+    assert expected == made(call, expected)
+
+
 @told("ask", "call")
 def test_a_carrier_is_asked_by_the_call_of_its_fixture(case: Case) -> None:
     call = case.provider.ask(**case.says["ask"], channel=case.channel)
@@ -113,6 +123,11 @@ def test_a_carrier_is_asked_by_the_call_of_its_fixture(case: Case) -> None:
 
     assert call is not None
     assert expected == made(call, expected)
+
+
+@told("channel", "misconfigured")
+def test_a_key_that_cannot_be_used_is_told_when_the_receiver_starts(case: Case) -> None:
+    assert case.says["misconfigured"] == case.provider.misconfigured(case.channel)
 
 
 def test_every_fixture_is_used() -> None:
@@ -129,6 +144,7 @@ def test_every_fixture_is_used() -> None:
         {"ask", "call"},
         {"told", "expected"},
         {"told", "unreadable"},
+        {"channel", "misconfigured"},
     ]
     unused = [case.label for case in CASES if not any(case.says.keys() >= form for form in forms)]
 
@@ -262,6 +278,11 @@ def test_a_provider_has_its_page_and_the_page_its_keys_and_words(provider: Provi
     words = [*provider.keys, *provider.statuses]
 
     assert [] == [word for word in words if f"`{word}`" not in page]
+
+
+@each_provider()
+def test_the_channel_of_the_fixtures_is_well_configured(provider: Provider) -> None:
+    assert provider.misconfigured(channel_of(provider.name)) is None
 
 
 @each_provider()

@@ -122,6 +122,19 @@ def upgrade() -> None:
         schema=SCHEMA,
     )
     op.create_table(
+        "file",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("content_type", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("api_key", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        schema=SCHEMA,
+    )
+    op.create_index("file_sha256", "file", ["sha256"], unique=False, schema=SCHEMA)
+    op.create_table(
         "idempotency",
         sa.Column("scope", sa.String(), nullable=False),
         sa.Column("key", sa.String(), nullable=False),
@@ -318,6 +331,7 @@ def downgrade() -> None:
         "message",
         "media",
         "idempotency",
+        "file",
         "feed_head",
         "event",
         "conversation",

@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from receiver.api import health, messages, payloads, templates
+from receiver.api import health, media, messages, payloads, templates
 from receiver.api.context import Context
 from receiver.api.openapi import document
-from receiver.api.operation import Page, routes_of
+from receiver.api.operation import Page, pages_of, routes_of
 from receiver.api.reference import html
 from receiver.api.request_id import RequestId
 from receiver.problems import exception_handlers
@@ -29,17 +29,17 @@ async def docs(request: Request) -> Response:
     return HTMLResponse(html(description()), headers={"Content-Security-Policy": policy})
 
 
-OPERATIONS = (*messages.OPERATIONS, *templates.OPERATIONS, *payloads.OPERATIONS)
+OPERATIONS = (*messages.OPERATIONS, *media.OPERATIONS, *templates.OPERATIONS, *payloads.OPERATIONS)
 PAGES = (
     *health.PAGES,
+    *media.PAGES,
     Page("/openapi.json", openapi_json, "This document", "application/json"),
     Page("/docs", docs, "The same for people", "text/html"),
 )
 
 
 def routes() -> list[Route]:
-    pages = [Route(page.path, page.endpoint, methods=["GET"], name=page.path) for page in PAGES]
-    return [*pages, *routes_of(OPERATIONS)]
+    return [*pages_of(PAGES), *routes_of(OPERATIONS)]
 
 
 def middleware() -> list[Middleware]:

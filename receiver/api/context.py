@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from receiver.auth import Auth
 from receiver.config import Settings
 from receiver.intervene import Interventions
+from receiver.media import Files
 from receiver.requests import SendRequest, TemplateRequest
 
 
@@ -35,11 +36,15 @@ class Submit(Protocol):
         idempotency_key: str | None,
         request_hash: bytes,
         channels: frozenset[str] | None,
+        base: str,
     ) -> Sent:
-        """Accepts a message per recipient. *scope* keeps one app's keys apart from another's."""
+        """Accepts a message per recipient. *scope* keeps one app's keys apart from another's, *base* is the
+        address by which the caller reaches us."""
         ...
 
-    async def save_template(self, request: TemplateRequest, *, channels: frozenset[str] | None) -> UUID:
+    async def save_template(
+        self, request: TemplateRequest, *, scope: str, channels: frozenset[str] | None, base: str
+    ) -> UUID:
         """Accepts a template to be stored with its carrier."""
         ...
 
@@ -53,4 +58,5 @@ class Context:
     submit: Submit
     interventions: Interventions
     auth: Auth
+    files: Files
     ready: Callable[[], Awaitable[bool]]

@@ -28,6 +28,6 @@ PAGES = (
         "Whether a webhook can be stored now",
         "application/json",
         shapes.Health,
-        may_be_unavailable=True,
+        problems=(503,),
     ),
 )

@@ -21,6 +21,7 @@ async def send(ask: Ask[Query, SendRequest]) -> Response:
         idempotency_key=idempotency_key(ask.request),
         request_hash=ask.body_hash,
         channels=ask.channels,
+        base=ask.base,
     )
     data = await timeline.messages_of(ask.context.engine, sent.message_ids, channels=ask.channels)
     headers = {"Idempotency-Replayed": "true"} if sent.replayed else None

@@ -22,12 +22,6 @@ _DESCRIPTION = (
 _ALWAYS = (401, 403, 422, 429, 500, 503)
 _WITH_BODY = (408, 413, 415)
 _WITH_ID = (404,)
-_ID = {
-    "name": "id",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "string", "format": "uuid"},
-}
 _RATE_HEADERS = {
     "RateLimit-Policy": {
         "schema": {"type": "string"},
@@ -86,6 +80,7 @@ def _operation(operation: Operation[Any, Any], schemas: Schemas) -> dict[str, An
     has_body = operation.body is not Nothing
     problems = {*_ALWAYS, *operation.problems}
     problems.update(_WITH_BODY if has_body else (), _WITH_ID if has_id else ())
+    problems.update((408, 413) if operation.uploads else ())
     success = _answer(operation.status, "application/json", schemas[operation.answer, "serialization"])
     described: dict[str, Any] = {
         "operationId": operation.endpoint.__name__,
@@ -94,7 +89,7 @@ def _operation(operation: Operation[Any, Any], schemas: Schemas) -> dict[str, An
         "tags": [operation.path.split("/")[2]],
         "security": [{"key": []}],
         "parameters": [
-            *([_ID] if has_id else []),
+            *([_in_path("id")] if has_id else []),
             *_query_parameters(operation.query),
             *(_header(name, text) for name, text in operation.headers.items()),
         ],
@@ -106,21 +101,29 @@ def _operation(operation: Operation[Any, Any], schemas: Schemas) -> dict[str, An
     if has_body:
         content = {"application/json": {"schema": schemas[operation.body, "validation"]}}
         described["requestBody"] = {"required": True, "content": content}
+    if operation.uploads:
+        content = {media_type: {"schema": schema} for media_type, schema in operation.uploads.items()}
+        described["requestBody"] = {"required": True, "content": content}
     return described
 
 
 def _page(page: Page, schemas: Schemas) -> dict[str, Any]:
     schema = schemas[page.answer, "serialization"] if page.answer else {}
     responses = {"200": _answer(200, page.media_type, schema), "500": _problem(500, schemas)}
-    if page.may_be_unavailable:
-        responses["503"] = _problem(503, schemas)
+    responses |= {str(status): _problem(status, schemas) for status in page.problems}
     return {
         "operationId": re.sub(r"\W+", "_", page.path.strip("/")),
         "summary": page.summary,
         "tags": ["about"],
         "security": [],
+        "parameters": [_in_path(name) for name in re.findall(r"{(\w+)}", page.path)],
         "responses": responses,
     }
+
+
+def _in_path(name: str) -> dict[str, Any]:
+    schema = {"type": "string"} | ({"format": "uuid"} if name == "id" else {})
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:

@@ -41,11 +41,17 @@ class Ask(Generic[Q, B]):
     def channels(self) -> Channels:
         return self.principal.channels
 
+    @property
+    def base(self) -> str:
+        """How the asker reaches us, without a slash at its end."""
+        return str(self.request.base_url).rstrip("/")
+
 
 @dataclass(frozen=True, slots=True)
 class Operation(Generic[Q, B]):
     """*answer* is the model of the body of a success, which has the status *status*; *headers* are request
-    headers with what they are for, *problems* the statuses of failures beside those that all have."""
+    headers with what they are for, *problems* the statuses of failures beside those that all have. An
+    operation that *uploads* takes a body that is no JSON, by its content type; its endpoint reads it."""
 
     method: str
     path: str
@@ -58,6 +64,7 @@ class Operation(Generic[Q, B]):
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     problems: Sequence[int] = ()
+    uploads: Mapping[str, Any] = field(default_factory=dict)
 
     async def __call__(self, request: Request) -> Response:
         context: Context = request.app.state.context
@@ -88,7 +95,7 @@ class Page:
     summary: str
     media_type: str
     answer: type[BaseModel] | None = None
-    may_be_unavailable: bool = False
+    problems: Sequence[int] = ()
 
 
 def json(body: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -101,9 +108,17 @@ def routes_of(operations: Sequence[Operation[Any, Any]]) -> list[Route]:
     for operation in operations:
         by_path.setdefault(operation.path, {})[operation.method] = operation
     return [
-        Route(path.replace("{id}", "{id:uuid}"), _by_method(methods), methods=list(methods), name=path)
+        Route(_typed(path), _by_method(methods), methods=list(methods), name=path)
         for path, methods in by_path.items()
     ]
+
+
+def pages_of(pages: Sequence[Page]) -> list[Route]:
+    return [Route(_typed(page.path), page.endpoint, methods=["GET"], name=page.path) for page in pages]
+
+
+def _typed(path: str) -> str:
+    return path.replace("{id}", "{id:uuid}")
 
 
 def _by_method(

@@ -48,9 +48,9 @@ async def body(request: Request, model: type[Model]) -> tuple[Model, bytes]:
         raise Problem(
             Code.INVALID_FIELD, "The body must be JSON; send Content-Type: application/json.", status=415
         )
-    raw = await _read(request)
+    given = await raw(request)
     try:
-        content = orjson.loads(raw)
+        content = orjson.loads(given)
     except orjson.JSONDecodeError as error:
         raise invalid("", f"is not JSON: {error}") from None
     if not isinstance(content, dict):
@@ -76,19 +76,21 @@ def idempotency_key(request: Request) -> str | None:
     return re.sub(r"\\(.)", r"\1", given[1:-1]) if given.startswith('"') else given
 
 
-async def _read(request: Request) -> bytes:
+async def raw(request: Request, most: int = MAX_BODY, within: float | None = None) -> bytes:
+    """The body as it came: at most *most* bytes in *within* seconds. Raises ``Problem``: 408, 413."""
+    deadline = BODY_DEADLINE if within is None else within
     chunks: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(BODY_DEADLINE):
+        async with asyncio.timeout(deadline):
             async for chunk in request.stream():
                 size += len(chunk)
-                if size > MAX_BODY:
-                    detail = f"The body is larger than {MAX_BODY} bytes."
+                if size > most:
+                    detail = f"The body is larger than {most} bytes."
                     raise Problem(Code.CONTENT_TOO_LARGE, detail, status=413)
                 chunks.append(chunk)
     except TimeoutError:
-        detail = f"The body took longer than {BODY_DEADLINE:.0f} s."
+        detail = f"The body took longer than {deadline:.0f} s."
         raise Problem(Code.UNAVAILABLE, detail, status=408, headers={"Connection": "close"}) from None
     except ClientDisconnect:
         raise Problem(Code.UNAVAILABLE, "The body ended early.", status=408) from None

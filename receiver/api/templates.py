@@ -12,7 +12,9 @@ from receiver.requests import TemplateRequest
 
 
 async def save_template(ask: Ask[Query, TemplateRequest]) -> Response:
-    template_id = await ask.context.submit.save_template(ask.body, channels=ask.channels)
+    template_id = await ask.context.submit.save_template(
+        ask.body, scope=ask.principal.name, channels=ask.channels, base=ask.base
+    )
     template = await templates.template(ask.context.engine, template_id, channels=ask.channels)
     if template is None:
         raise not_found()

@@ -1,7 +1,7 @@
 """What a provider is: tables, declared facts and a few pure functions. Each carrier's file subclasses it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from models.errors import ErrorClass
@@ -47,10 +47,20 @@ class Provider(ABC):
     #: whether messages can be stored with the carrier and sent by id
     saves_templates: ClassVar[bool] = False
 
+    #: calls per second that the carrier allows an account; the channel's ``rate`` overrides it
+    rate: ClassVar[float | None] = None
+    #: the region of numbers written without a country, where neither channel nor request names one
+    region: ClassVar[str | None] = None
+    #: whether its callbacks are signed with the channel's ``webhook_secret``
+    verifies_signatures: ClassVar[bool] = False
     #: how many recipients one call may have; with more than one, reports come per recipient
     recipients_per_call: ClassVar[int] = 1
     #: whether files go out inside the call, instead of by an address where the carrier fetches them
     takes_files: ClassVar[bool] = False
+
+    def misconfigured(self, channel: ChannelSettings) -> str | None:
+        """What is wrong with the channel's own keys, in a sentence that names the key; None if nothing is."""
+        return None
 
     def authenticate(self, request: Request, channel: ChannelSettings) -> bool:
         """The provider's own check, beyond the channel's token, credentials and addresses."""
@@ -83,6 +93,11 @@ class Provider(ABC):
     def polled(self, answer: Answer, channel: ChannelSettings) -> tuple[list[Event], bool]:
         """What a polled page tells, and whether there is another one. Raises ``Unreadable``."""
         raise Unreadable(f"{self.name} is not polled")
+
+    def collected(self, events: Sequence[Event], channel: ChannelSettings) -> Call | None:
+        """The call that keeps what was polled from coming again, None where none is needed. For after the
+        last page: while pages are fetched, it would move what is on the next one."""
+        return None
 
     def ask(self, provider_message_id: str, recipient: str, channel: ChannelSettings) -> Call | None:
         """The call that asks what became of a message, None where the carrier cannot be asked."""

@@ -8,8 +8,10 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cache
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from models.errors import ErrorClass
 from models.events import Answer, Fate, Outcome, Unreadable
@@ -37,7 +39,7 @@ _KEY_NOISE = str.maketrans("", "", "-_ ")
 _DATE_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", re.ASCII)
 #: ten digits are seconds from 2001 to 2286; three more, with a point or without, are milliseconds
 _UNIX = re.compile(r"([1-9]\d{9})(?:\.?(\d{3})\d*|\.\d+)?", re.ASCII)
-_DIALLED = re.compile(r"\+?[\d\s().\-/]+", re.ASCII)
+_DIALLED = re.compile(r"\+?[\d\s().\-/]{1,40}", re.ASCII)
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 
 
@@ -86,8 +88,13 @@ def keyed(value: Any) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for key, item in value.items():
         if item is not None:
-            fields.setdefault(key.translate(_KEY_NOISE).lower(), item)
+            fields.setdefault(folded(key), item)
     return fields
+
+
+def folded(key: str) -> str:
+    """*key* as `keyed` writes it."""
+    return key.translate(_KEY_NOISE).lower()
 
 
 def inner(value: Any) -> dict[str, Any]:

@@ -75,6 +75,7 @@ class SinchSms(Provider):
     kinds = frozenset({"sms", "mms"})
     keys = {"service_plan_id": "", "api_token": "", "base_url": "https://us.sms.api.sinch.com"}
     echoes_reference = True
+    verifies_signatures = True
     recipients_per_call = 1000
     max_expiry = 3 * DAY
     report_window = max_expiry + 2 * 3600
@@ -105,17 +106,26 @@ class SinchSms(Provider):
         return sinch_sms_request.problems(submission)
 
     def call(self, submission: Submission, channel: ChannelSettings) -> Call:
+        return self._request("POST", channel, "", orjson.dumps(sinch_sms_request.fields(submission)))
+
+    def ask(self, provider_message_id: str, recipient: str, channel: ChannelSettings) -> Call:
+        """https://developers.sinch.com/docs/sms/api-reference/sms/tag/Delivery-reports/, by recipient."""
+        batch_id, digits = quote(provider_message_id, safe=""), quote(recipient.removeprefix("+"), safe="")
+        return self._request("GET", channel, f"/{batch_id}/delivery_report/{digits}", b"")
+
+    def told(self, answer: Answer, channel: ChannelSettings) -> list[Event]:
+        if answer.status != 200:
+            raise Unreadable(f"the question was answered with HTTP {answer.status}")
+        return self.parse(Request("GET", b"", {}, answer.body), channel)
+
+    def _request(self, method: str, channel: ChannelSettings, path: str, body: bytes) -> Call:
         base_url = channel.option("base_url") or self.keys["base_url"]
-        service_plan_id = quote(channel.option("service_plan_id"), safe="")
-        return Call(
-            method="POST",
-            url=f"{base_url.rstrip('/')}/xms/v1/{service_plan_id}/batches",
-            headers={
-                "authorization": f"Bearer {channel.option('api_token')}",
-                "content-type": "application/json",
-            },
-            body=orjson.dumps(sinch_sms_request.fields(submission)),
-        )
+        plan = quote(channel.option("service_plan_id"), safe="")
+        headers = {
+            "authorization": f"Bearer {channel.option('api_token')}",
+            "content-type": "application/json",
+        }
+        return Call(method, f"{base_url.rstrip('/')}/xms/v1/{plan}/batches{path}", headers, body)
 
     def outcome(self, answer: Answer) -> Outcome:
         try:
@@ -141,19 +151,83 @@ class SinchSms(Provider):
         type_ = (word(fields.get("type")) or "").lower()
         if type_.startswith("mo_") or ("from" in fields and "batchid" not in fields):
             return [inbound(fields, type_)]
-        ids = _ids(fields)
+        if identifier(fields.get("batchid"), "batch_id") is None and _reference(fields) is None:
+            raise Unreadable("the report has neither batch_id nor client_reference")
         if "statuses" in fields:
-            return list(self._batch(ids, type_, fields["statuses"]))
+            return self._batch(fields, type_)
         recipient = _recipient(fields.get("recipient"))
         if recipient is None:
-            raise Unreadable("the report names no recipient")
-        return [self._report(ids, type_, fields, recipient)]
+            raise Unreadable("the report names no recipient, or none that can be kept")
+        return [self._report(fields, type_, fields, recipient)]
 
-    def _batch(self, ids: "_Ids", type_: str, statuses: Any) -> Iterator[Report]:
-        entries = [reading.keyed(entry) for entry in statuses if isinstance(entry, dict)] if isinstance(statuses, list) else []
-        full = False
-        for entry in entries:
-            for listed in reading.listed(entry.get("recipients"), "recipient"):
-                full = True
-                if (recipient := _recipient(listed)) is not None:
-                    yield self._report(ids, type_, entry, recipient)
+    def _batch(self, fields: Fields, type_: str) -> list[Event]:
+        listed = fields["statuses"] if isinstance(fields["statuses"], list) else [fields["statuses"]]
+        entries = [reading.keyed(entry) for entry in listed if isinstance(entry, dict)]
+        if any(entry.get("recipients") for entry in entries):
+            return [
+                self._report(fields, type_, entry, recipient)
+                for entry in entries
+                for written in reading.listed(entry.get("recipients"), "recipient")
+                if (recipient := _recipient(written)) is not None
+            ]
+        common = _common(fields, entries)
+        return [] if common is None else [self._report(fields, type_, common, EVERY)]
+
+    def _report(self, fields: Fields, type_: str, entry: Fields, recipient: str) -> Report:
+        """The report in *fields*, of which *entry* is the part that is about *recipient*."""
+        batch_id, reference = identifier(fields.get("batchid"), "batch_id"), _reference(fields)
+        said, code, at = word(entry.get("status")), word(entry.get("code")), word(entry.get("at"))
+        plain = (said or "").lower()
+        status, occurred_at = self.statuses.get(plain), moment(at)
+        error = self.errors.get(code or "") or self.errors.get(plain) or ErrorClass.UNKNOWN
+        return Report(
+            provider_message_id=batch_id,
+            provider_status=said,
+            status=status,
+            identity=(
+                batch_id or reference,
+                recipient,
+                code,
+                plain,
+                occurred_at.isoformat() if occurred_at else at,
+            ),
+            client_reference=reference,
+            provider_code=code,
+            provider_message=text(entry.get("statusmessage")),
+            error=error if status in FAILURES else None,
+            sender=number(entry.get("appliedoriginator")),
+            recipient=None if recipient == EVERY else recipient,
+            batch_recipient=recipient,
+            kind="mms" if type_.endswith("_mms") else "sms",
+            occurred_at=occurred_at,
+        )
+
+
+def _reference(fields: Fields) -> str | None:
+    """The reference of whoever sent the batch. It may have 2,048 characters; one that no index holds is not
+    ours, and the batch is known by its id."""
+    found = word(fields.get("clientreference"))
+    return found if found and len(found) <= reading.LONGEST_ID else None
+
+
+def _recipient(value: Any) -> str | None:
+    """The number by which a message of a batch is known, None where there is none to know it by."""
+    found = number(value)
+    return found if found and found != EVERY and len(found) <= reading.LONGEST_ID else None
+
+
+def _common(fields: Fields, entries: list[dict[str, Any]]) -> Fields | None:
+    """The status that every message of a batch has, and its code if that is one for all too; None if they
+    have several, or if the counts leave some of them out."""
+    words = {(word(entry.get("status")) or "").lower() for entry in entries}
+    codes = {word(entry.get("code")) for entry in entries}
+    total, counts = _count(fields.get("totalmessagecount")), [_count(entry.get("count")) for entry in entries]
+    complete = total is None or None in counts or sum(filter(None, counts)) == total
+    if len(words) != 1 or "" in words or not complete:
+        return None
+    return entries[0] | {"code": codes.pop() if len(codes) == 1 else None}
+
+
+def _count(value: Any) -> int | None:
+    found = word(value) or ""
+    return int(found) if found.isascii() and found.isdecimal() and len(found) < 10 else None

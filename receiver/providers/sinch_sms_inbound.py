@@ -1,7 +1,7 @@
 """Inbound messages of the Sinch SMS REST API: text, binary and media.
 
-https://developers.sinch.com/docs/sms/api-reference/sms/tag/Webhooks; the spelling of the fields is that of the
-fixtures in Sinch's SDKs where it differs from the page.
+https://developers.sinch.com/docs/sms/api-reference/sms/tag/Webhooks; the spelling of the fields is that of
+the fixtures in Sinch's SDKs where it differs from the page.
 """
 
 import base64

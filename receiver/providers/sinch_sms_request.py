@@ -9,11 +9,12 @@ import binascii
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from models.events import Problem, Submission
-from receiver.providers import reading
+from receiver.providers import checks, reading
 
+CARRIER = "Sinch SMS"
 TEXT, BINARY, MEDIA = "mt_text", "mt_binary", "mt_media"
 LONGEST_TEXT, LONGEST_URL, MOST_BYTES, MOST_FILES = 2000, 2048, 140, 1
 #: the calling codes of the USA, Canada and Puerto Rico, and of Australia: no MMS goes anywhere else
@@ -30,7 +31,7 @@ def fields(submission: Submission) -> dict[str, Any]:
         "to": [_digits(recipient) for recipient in _recipients(submission)],
         "from": _digits(submission.sender or ""),
         "body": _body(submission),
-        # the other kinds of report come once, when the whole batch has ended, or name no recipients
+        # at every change of status; the other kinds of report come once, at the end
         "delivery_report": "per_recipient",
         "client_reference": str(submission.id),
         "expire_at": submission.expires_at and _written(submission.expires_at),
@@ -78,30 +79,27 @@ def _written(time: datetime) -> str:
 def _address_problems(submission: Submission) -> Iterator[Problem]:
     recipients = _recipients(submission)
     if not all(recipient.startswith("+") for recipient in recipients):
-        yield Problem("/to", "Sinch SMS sends to a phone number with its country code")
+        yield Problem("/to", f"{CARRIER} sends to a phone number with its country code")
     elif _type(submission) == MEDIA and not all(r.startswith(MMS_COUNTRIES) for r in recipients):
-        detail = "Sinch SMS sends media and subjects to the USA, Canada, Puerto Rico and Australia only"
+        detail = f"{CARRIER} sends media and subjects to the USA, Canada, Puerto Rico and Australia only"
         yield Problem("/to", detail)
 
 
 def _content_problems(submission: Submission) -> Iterator[Problem]:
-    for pointer, value in (
-        ("/fallback_text", submission.fallback_text),
-        ("/template_id", submission.provider_template_id is not None),
-    ):
-        if value:
-            yield Problem(pointer, "Sinch SMS has no such thing")
     said, files, kind = submission.text or "", len(submission.media), _type(submission)
+    yield from checks.not_taken(CARRIER, "/fallback_text", "text to fall back to", submission.fallback_text)
+    stored = submission.provider_template_id is not None
+    yield from checks.not_taken(CARRIER, "/template_id", "stored messages", stored)
     if kind == MEDIA:
-        if files != MOST_FILES:
-            detail = f"Sinch SMS sends a subject or media with exactly {MOST_FILES} file; this has {files}"
-            yield Problem("/media", detail, code="content_too_large" if files else "invalid_field")
+        if not files:
+            yield Problem("/media", f"{CARRIER} sends a subject only beside a file")
+        yield from checks.too_long(CARRIER, "/media", "files", MOST_FILES, files)
     elif not said:
-        yield Problem("/text", "Sinch SMS needs a text or a file")
+        yield Problem("/text", f"{CARRIER} needs a text or a file")
     elif kind == BINARY:
         yield from _binary_problems(said, submission.options["udh"])
-    elif len(said) > LONGEST_TEXT:
-        yield _too_long("characters of text", LONGEST_TEXT, len(said))
+    else:
+        yield from checks.too_long(CARRIER, "/text", "characters of text", LONGEST_TEXT, len(said))
 
 
 def _binary_problems(said: str, udh: Any) -> Iterator[Problem]:
@@ -110,33 +108,25 @@ def _binary_problems(said: str, udh: Any) -> Iterator[Problem]:
     except (binascii.Error, ValueError):
         yield Problem("/text", "must be base64 beside options.udh, which makes a binary message of it")
         return
-    if size > MOST_BYTES:
-        yield _too_long("bytes of text and options.udh together", MOST_BYTES, size)
+    what = "bytes of text and options.udh together"
+    yield from checks.too_long(CARRIER, "/text", what, MOST_BYTES, size)
 
 
 def _expiry_problems(submission: Submission) -> Iterator[Problem]:
     send_at = reading.moment(submission.options.get("send_at"))
     if send_at and submission.expires_at and submission.expires_at <= send_at:
-        yield Problem("/expires_at", "Sinch SMS wants it after options.send_at")
+        yield Problem("/expires_at", f"{CARRIER} wants it after options.send_at")
 
 
 def _option_problems(submission: Submission) -> Iterator[Problem]:
+    yield from checks.options(CARRIER, submission.options, _OPTIONS)
     kind = _type(submission)
-    for name, value in submission.options.items():
-        pointer = "/options/" + name.replace("~", "~0").replace("/", "~1")
-        option = _OPTIONS.get(name)
-        if option is None:
-            detail = f"Sinch SMS knows the options {', '.join(_OPTIONS)}"
-            yield Problem(pointer, detail, code="unknown_field")
-        elif not option.fits(value):
-            yield Problem(pointer, f"must be {option.expected}")
-        elif kind not in option.types:
-            yield Problem(pointer, f"Sinch SMS takes it with {' and '.join(option.types)}; this is {kind}")
-
-
-def _too_long(what: str, most: int, found: int) -> Problem:
-    detail = f"Sinch SMS takes at most {most} {what}; this message has {found}"
-    return Problem("/text", detail, code="content_too_large")
+    for name in submission.options:
+        types = _TYPES.get(name, (kind,))
+        if kind not in types:
+            yield Problem(
+                f"/options/{name}", f"{CARRIER} takes it with {' and '.join(types)}; this is {kind}"
+            )
 
 
 def _bytes(value: Any) -> bytes | None:
@@ -178,30 +168,32 @@ def _on_the_wire(name: str, value: Any) -> Any:
     return value
 
 
-class _Option(NamedTuple):
-    expected: str
-    fits: Callable[[Any], bool]
-    types: tuple[str, ...]
-
-
-_ALL, _SMS = (TEXT, BINARY, MEDIA), (TEXT, BINARY)
 _FLAG, _OCTET = ("true or false", _is_boolean), ("a whole number from 0 to 255", _between(0, 255))
-_OPTIONS = {
-    "send_at": _Option("an RFC 3339 time", lambda value: reading.moment(value) is not None, _ALL),
-    "callback_url": _Option(f"a URL of at most {LONGEST_URL} characters", _is_url, _ALL),
-    "feedback_enabled": _Option(*_FLAG, _ALL),
-    "flash_message": _Option(*_FLAG, (TEXT,)),
-    "truncate_concat": _Option(*_FLAG, _SMS),
+_OPTIONS: checks.Options = {
+    "send_at": ("an RFC 3339 time", lambda value: reading.moment(value) is not None),
+    "callback_url": (f"a URL of at most {LONGEST_URL} characters", _is_url),
+    "feedback_enabled": _FLAG,
+    "flash_message": _FLAG,
+    "truncate_concat": _FLAG,
     # the header of a part has one octet for the number of parts
-    "max_number_of_message_parts": _Option("a whole number from 1 to 255", _between(1, 255), _SMS),
-    "from_ton": _Option(*_OCTET, _SMS),
-    "from_npi": _Option(*_OCTET, _SMS),
-    "parameters": _Option(
-        'texts by name and recipient, {"name": {"12065550123": "Ann", "default": "you"}}; names have A-Z, '
-        "a-z, 0-9 and .-_",
+    "max_number_of_message_parts": ("a whole number from 1 to 255", _between(1, 255)),
+    "from_ton": _OCTET,
+    "from_npi": _OCTET,
+    "parameters": (
+        'texts by name (A-Z, a-z, 0-9, .-_) and recipient: {"who": {"12065550123": "Ann", "default": "you"}}',
         _is_parameters,
-        (TEXT, MEDIA),
     ),
-    "strict_validation": _Option(*_FLAG, (MEDIA,)),
-    "udh": _Option("bytes in hexadecimal digits", lambda value: _bytes(value) is not None, (BINARY,)),
+    "strict_validation": _FLAG,
+    "udh": ("bytes in hexadecimal digits", lambda value: _bytes(value) is not None),
+}
+#: the types of message that know an option, where not all do
+_TYPES = {
+    "flash_message": (TEXT,),
+    "truncate_concat": (TEXT, BINARY),
+    "max_number_of_message_parts": (TEXT, BINARY),
+    "from_ton": (TEXT, BINARY),
+    "from_npi": (TEXT, BINARY),
+    "parameters": (TEXT, MEDIA),
+    "strict_validation": (MEDIA,),
+    "udh": (BINARY,),
 }

@@ -2,7 +2,8 @@
 
     id:1111111111 sub:001 dlvrd:001 submit date:2306132307 done date:2306132309 stat:DELIVRD err:000 text:Hi
 
-Its dates name no time zone and every carrier has its own, so they are no moments; they tell two receipts apart.
+Its dates name no time zone and every carrier has its own, so they are no moments; they tell two receipts
+apart.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The MIME tree inside an inbound MMS of Swift API: parts in parts, each with headers, a body and its encoding.
+"""The MIME tree inside an inbound MMS of Swift API: parts in parts, with headers, a body and its encoding.
 
 https://docs.swiftsmsgateway.com/api/messaging/dlr/ names the fields; of encodings it shows ``identity`` only.
 """
@@ -15,7 +15,7 @@ from receiver.providers import reading
 #: levels of parts in parts, and files in one message; what lies beyond stays in the payload alone
 DEEPEST, MOST = 16, 100
 
-Fields = Mapping[str, Any]
+Fields = dict[str, Any]
 
 # a contact, an appointment and a page are files, although their types begin with text/
 _TEXT_FILES = frozenset(
@@ -25,8 +25,7 @@ _LAYOUT = frozenset(["application/smil", "application/smil+xml"])
 # not every codec of Python's: some of them take a time that grows with the square of the text
 _CHARSETS = frozenset(["iso-8859-1", "windows-1252", "utf-16", "utf-16le", "utf-16be"])
 _DECODERS: Mapping[str, Callable[[str], bytes]] = {
-    # a line break within is no fault, nor is the padding left out
-    "base64": lambda body: b64decode(body + "=="),
+    "base64": lambda body: _from_base64("".join(body.split()).rstrip("=")),
     "quoted-printable": lambda body: a2b_qp(body.encode("ascii")),
 }
 
@@ -56,22 +55,20 @@ def contents(data: Any) -> tuple[str | None, tuple[MediaPart, ...]]:
 
 def _leaves(part: Any, depth: int) -> list[Fields]:
     """The parts that hold something. The body of a part with others in it counts if those are all empty."""
-    if not isinstance(part, dict) or depth > DEEPEST:
+    if depth > DEEPEST:
         return []
-    fields = reading.keyed(part)
-    inner = fields.get("parts")
+    fields = reading.inner(part)
+    below = fields.get("parts")
     leaves = [
-        leaf for item in (inner if isinstance(inner, list) else [inner]) for leaf in _leaves(item, depth + 1)
+        leaf for item in (below if isinstance(below, list) else [below]) for leaf in _leaves(item, depth + 1)
     ]
     return leaves or ([fields] if reading.text(fields.get("body")) else [])
 
 
 def _headers(part: Any) -> dict[str, str]:
     """Every header of *part* once, by its name in lower case without hyphens."""
-    headers = part.get("headers") if isinstance(part, Mapping) else None
-    if not isinstance(headers, dict):
-        return {}
-    listed = {name: reading.listed(value, "") for name, value in reading.keyed(headers).items()}
+    headers = reading.inner(reading.inner(part).get("headers"))
+    listed = {name: reading.listed(value, "") for name, value in headers.items()}
     return {name: values[0] for name, values in listed.items() if values}
 
 
@@ -88,6 +85,11 @@ def _decoded(leaf: Fields, headers: Mapping[str, str], kind: str) -> tuple[bytes
     except ValueError:
         pass  # not what it says it is; kept as it came
     return body.encode("utf-8", "replace"), False
+
+
+def _from_base64(body: str) -> bytes:
+    """Strict, but for line breaks and padding, which mail does as it likes. Raises ``ValueError``."""
+    return b64decode(body + "=" * (-len(body) % 4), validate=True)
 
 
 def _read(raw: bytes, charset: str | None) -> str:

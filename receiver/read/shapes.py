@@ -45,6 +45,15 @@ class Media(Shape):
     state: Literal["pending", "stored", "failed"]
 
 
+class File(Shape):
+    """An upload; its `id` goes into a send's `media`."""
+
+    id: UUID
+    url: str = Field(description="Needs no key: whoever has the address may fetch the file.")
+    content_type: str = Field(description="What the bytes are, whatever the upload claimed.")
+    size: int = Field(description="Bytes.")
+
+
 class Message(Shape):
     """A message in either direction, as it stands now."""
 

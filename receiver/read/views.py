@@ -5,7 +5,15 @@ from collections.abc import Sequence
 import models
 from models.errors import ErrorClass, advice
 from models.status import OUTCOME, Outcome, conflict, correlation_of, delivered_as, status_of
+from receiver import segments
 from receiver.read import ids, shapes
+
+
+def _segments(kind: str, body: models.MessageBody | None) -> int | None:
+    """An MMS is one; of an SMS whose text nobody told us, nobody knows."""
+    if kind == "mms":
+        return 1
+    return segments.count(body.text) if body and body.text is not None else None
 
 
 def message(
@@ -42,7 +50,7 @@ def message(
             "provider_message_ids": provider_message_ids,
             "conversation_id": row.conversation_id,
             "in_reply_to": row.in_reply_to,
-            "segments": 1 if row.kind == "mms" else None,
+            "segments": _segments(row.kind, body),
             "metadata": body.metadata_ if body else {},
             "created_at": ids.created_at(row.id),
             "updated_at": row.updated_at,

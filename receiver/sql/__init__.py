@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.base import SCHEMA
-from models.reference import UNTIMED_INBOUND
+from models.reference import INTERNAL, UNTIMED_INBOUND
 from models.status import (
     CONFLICT_BITS,
     CORRELATION_BIT,
@@ -43,6 +43,7 @@ _CONSTANTS = {
     ":guessed_bit": CORRELATION_BIT[Correlation.GUESSED],
     ":provider_id_bit": CORRELATION_BIT[Correlation.PROVIDER_ID],
     ":untimed_inbound": UNTIMED_INBOUND,
+    ":internal": INTERNAL,
 }
 
 

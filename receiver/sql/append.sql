@@ -4,19 +4,19 @@
 -- `found_by` tells by which way each report found its message, as a bit.
 -- Answers with the ids of the payloads that brought something new.
 CREATE FUNCTION postback.append(events postback.event_in[], targets uuid[], found_by integer[]) RETURNS uuid[]
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     news uuid[];
     troubled uuid[];
 BEGIN
     WITH incoming AS (
         -- the same report twice in one batch is one report
-        SELECT DISTINCT ON (t.target, e.key) e.*, t.target,
-            e.bits | CASE WHEN e.source = 'report' AND NOT e.inbound THEN coalesce(t.found_by, 0) ELSE 0 END AS marked
+        SELECT DISTINCT ON (target, e.key) e.*, targets[e.ordinality] AS target,
+            e.bits | CASE WHEN e.source = 'report' AND NOT e.inbound THEN coalesce(found_by[e.ordinality], 0)
+                          ELSE 0 END AS marked
         FROM unnest(events) WITH ORDINALITY AS e
-        JOIN unnest(targets, found_by) WITH ORDINALITY AS t (target, found_by, ordinality) USING (ordinality)
-        WHERE t.target IS NOT NULL
-        ORDER BY t.target, e.key, e.ordinality
+        WHERE targets[e.ordinality] IS NOT NULL
+        ORDER BY target, e.key, e.ordinality
     ), fresh AS (
         SELECT i.*,
             m.version + row_number() OVER arrival AS version,
@@ -26,8 +26,8 @@ BEGIN
                 AND i.bits & :conflict_bits <> 0 AS contradicts,
             row_number() OVER (ORDER BY i.ordinality) AS place
         FROM incoming i
-        JOIN postback.message m ON m.id = i.target
-        WHERE NOT EXISTS (SELECT FROM postback.event e WHERE e.message_id = i.target AND e.key = i.key)
+        CROSS JOIN LATERAL (SELECT m.version, m.seen FROM postback.message m WHERE m.id = i.target OFFSET 0) m
+        WHERE (SELECT true FROM postback.event e WHERE e.message_id = i.target AND e.key = i.key) IS NULL
         WINDOW arrival AS (PARTITION BY i.target ORDER BY i.ordinality),
                earlier AS (PARTITION BY i.target ORDER BY i.ordinality
                            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
@@ -72,10 +72,10 @@ BEGIN
     INTO news, troubled;
     IF troubled IS NOT NULL THEN
         PERFORM postback.attend(ARRAY(
-            SELECT ROW(t.target, e.error_class, e.error_specificity, e.provider_code, e.provider_message)::postback.failure_in
+            SELECT ROW(targets[e.ordinality], e.error_class, e.error_specificity, e.provider_code,
+                       e.provider_message)::postback.failure_in
             FROM unnest(events) WITH ORDINALITY AS e
-            JOIN unnest(targets) WITH ORDINALITY AS t (target, ordinality) USING (ordinality)
-            WHERE t.target = ANY (troubled)));
+            WHERE targets[e.ordinality] = ANY (troubled)));
     END IF;
     RETURN news;
 END $$;

@@ -4,7 +4,8 @@ CREATE FUNCTION postback.ingest(
     payloads postback.payload_in[], events postback.event_in[], inbounds postback.inbound_in[],
     files postback.media_in[], templates postback.template_in[]
 ) RETURNS TABLE (payload_id uuid, state varchar)
-LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '500ms' SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     targets uuid[] := '{}';
@@ -29,10 +30,9 @@ BEGIN
         p.reason, p.method, p.query, p.headers, p.body, p.peer, p.received_at, coalesce(s.message_ids, '{}')
     FROM unnest(payloads) p
     LEFT JOIN (
-        SELECT e.payload_id AS id, array_agg(DISTINCT t.target) AS message_ids
+        SELECT e.payload_id AS id, array_agg(DISTINCT targets[e.ordinality]) AS message_ids
         FROM unnest(events) WITH ORDINALITY AS e
-        JOIN unnest(targets) WITH ORDINALITY AS t (target, ordinality) USING (ordinality)
-        WHERE t.target IS NOT NULL
+        WHERE targets[e.ordinality] IS NOT NULL
         GROUP BY e.payload_id
     ) s ON s.id = p.id
     -- a batch that committed after all, and was sent again because its answer was lost
@@ -51,8 +51,8 @@ DECLARE
 BEGIN
     SELECT array_agg(e.candidate) INTO begun
     FROM unnest(events) WITH ORDINALITY AS e
-    JOIN unnest(targets) WITH ORDINALITY AS t (target, ordinality) USING (ordinality)
-    WHERE e.candidate = t.target AND NOT EXISTS (SELECT FROM postback.message m WHERE m.id = e.candidate);
+    WHERE e.candidate = targets[e.ordinality]
+        AND (SELECT true FROM postback.message m WHERE m.id = e.candidate) IS NULL;
     IF begun IS NULL THEN
         RETURN;
     END IF;
@@ -63,8 +63,8 @@ BEGIN
     SELECT DISTINCT ON (e.our_number, e.contact) i.conversation, e.our_number, e.contact
     FROM unnest(events) e JOIN unnest(inbounds) i ON i.candidate = e.candidate
     WHERE e.candidate = ANY (begun) AND e.our_number IS NOT NULL AND e.contact IS NOT NULL
-        AND NOT EXISTS (SELECT FROM postback.conversation c
-                        WHERE c.our_number = e.our_number AND c.contact = e.contact)
+        AND (SELECT true FROM postback.conversation c
+             WHERE c.our_number = e.our_number AND c.contact = e.contact) IS NULL
     ORDER BY e.our_number, e.contact
     ON CONFLICT DO NOTHING;
 
@@ -75,39 +75,62 @@ BEGIN
         CASE WHEN e.inbound THEN 'inbound' ELSE 'outbound' END,
         CASE WHEN e.inbound THEN 'carrier' ELSE 'external' END,
         e.channel, e.provider, e.kind, e.our_number, e.contact, e.client_reference, c.id,
-        (SELECT m.id FROM postback.message m
-         WHERE m.conversation_id = c.id AND m.direction = 'outbound' ORDER BY m.id DESC LIMIT 1),
+        coalesce(
+            postback.answered(i.answers, e.channel),
+            (SELECT m.id FROM postback.message m
+             WHERE m.conversation_id = c.id AND m.direction = 'outbound' ORDER BY m.id DESC LIMIT 1)),
         0, 0, e.received_at
     FROM unnest(events) e
-    LEFT JOIN postback.conversation c ON e.inbound AND c.our_number = e.our_number AND c.contact = e.contact
+    LEFT JOIN unnest(inbounds) i ON i.candidate = e.candidate
+    LEFT JOIN LATERAL (
+        SELECT c.id FROM postback.conversation c
+        WHERE e.inbound AND c.our_number = e.our_number AND c.contact = e.contact OFFSET 0
+    ) c ON true
     WHERE e.candidate = ANY (begun);
 
     IF cardinality(inbounds) > 0 THEN
         INSERT INTO postback.message_body (message_id, text, subject, options, metadata_, participants)
         SELECT i.candidate, i.text, i.subject, '{}', i.metadata, i.participants
         FROM unnest(inbounds) i WHERE i.candidate = ANY (begun);
-        INSERT INTO postback.media (message_id, "position", id, url, content_type, state)
-        SELECT f.message_id, f.position, f.id, f.url, f.content_type, f.state
+        INSERT INTO postback.media (message_id, "position", id, url, content_type, size, state)
+        SELECT f.message_id, f.position, f.id, f.url, f.content_type, f.size, f.state
         FROM unnest(files) f WHERE f.message_id = ANY (begun);
+        INSERT INTO postback.file (id, sha256, size, content_type, name, created_at)
+        SELECT f.id, f.sha256, f.size, f.content_type, f.name, clock_timestamp()
+        FROM unnest(files) f WHERE f.message_id = ANY (begun) AND f.sha256 IS NOT NULL;
     END IF;
 END $$;
 
--- Inbound messages whose carrier names no number of ours: they were written to the number that last wrote to
--- their sender on this channel, within 30 days, else to the channel's own. Decided once, here.
+-- The message that a carrier names as the one replied to.
+CREATE FUNCTION postback.answered(the_id text, the_channel text) RETURNS uuid
+LANGUAGE sql STABLE AS $$
+    SELECT r.message_id FROM postback.reference r
+    WHERE r.provider_message_id = the_id AND r.channel = the_channel AND NOT r.inbound
+    ORDER BY r.recipient LIMIT 1
+$$;
+
+-- Inbound messages whose carrier names no number of ours: they were written to the number of the message
+-- that they answer, else to the one that last wrote to their sender on this channel within 30 days, else to
+-- the channel's own. Decided once, here.
 CREATE FUNCTION postback.addressed(
     events postback.event_in[], begun uuid[], inbounds postback.inbound_in[]
 ) RETURNS postback.event_in[]
 LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    said postback.inbound_in;
 BEGIN
     FOR n IN 1..cardinality(events) LOOP
         CONTINUE WHEN NOT events[n].inbound OR events[n].our_number IS NOT NULL
             OR events[n].candidate <> ALL (begun);
+        SELECT * INTO said FROM unnest(inbounds) i WHERE i.candidate = events[n].candidate;
         events[n].our_number := coalesce(
+            (SELECT m.our_number FROM postback.message m
+             WHERE m.id = postback.answered(said.answers, events[n].channel)),
             (SELECT m.our_number FROM postback.message m
              WHERE m.contact = events[n].contact AND m.channel = events[n].channel AND m.direction = 'outbound'
                 AND m.our_number IS NOT NULL AND m.updated_at > events[n].received_at - interval '30 days'
              ORDER BY m.id DESC LIMIT 1),
-            (SELECT i.our_number FROM unnest(inbounds) i WHERE i.candidate = events[n].candidate));
+            said.our_number);
     END LOOP;
     RETURN events;
 END $$;

@@ -51,7 +51,7 @@ END $$;
 -- made here, one per recipient where a call has several, so a report that beats the carrier's answer finds
 -- its message. Answers with what to send; a row whose claim was lost meanwhile is not among it.
 CREATE FUNCTION postback.begin_calls(
-    ids uuid[], submissions uuid[], per_recipient boolean[], lease interval
+    ids uuid[], submissions uuid[], per_recipient boolean[], leases interval[]
 ) RETURNS TABLE (
     id uuid, submission_id uuid, kind varchar, attempt integer, our_number varchar, contact varchar,
     message_kind varchar, text varchar, subject varchar, fallback_text varchar, expires_at timestamptz,
@@ -61,9 +61,9 @@ LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
 BEGIN
     RETURN QUERY
     WITH calling AS (
-        UPDATE postback.outbox o SET state = 'calling', lease_until = clock_timestamp() + lease,
+        UPDATE postback.outbox o SET state = 'calling', lease_until = clock_timestamp() + w.lease,
             attempts = o.attempts + 1, submission_id = w.submission_id
-        FROM unnest(ids, submissions, per_recipient) AS w (id, submission_id, per_recipient)
+        FROM unnest(ids, submissions, per_recipient, leases) AS w (id, submission_id, per_recipient, lease)
         WHERE o.id = w.id AND o.state = 'claimed' AND o.lease_until > clock_timestamp()
         RETURNING o.id, o.submission_id, o.kind, o.channel, o.attempts, w.per_recipient
     ), submitted AS (
@@ -76,8 +76,11 @@ BEGIN
     )
     SELECT c.id, c.submission_id, c.kind, c.attempts, m.our_number, m.contact, m.kind,
         b.text, b.subject, b.fallback_text, b.expires_at, b.options, stored.provider_template_id, b.template_id,
-        (SELECT jsonb_agg(jsonb_build_object('url', f.url, 'content_type', f.content_type) ORDER BY f.position)
-         FROM postback.media f WHERE f.message_id = c.id),
+        (SELECT jsonb_agg(jsonb_build_object(
+                    'url', f.url, 'content_type', f.content_type, 'id', held.id,
+                    'sha256', encode(held.sha256, 'hex'), 'size', held.size, 'name', held.name)
+                ORDER BY f.position)
+         FROM postback.media f LEFT JOIN postback.file held ON held.id = f.id WHERE f.message_id = c.id),
         t.content, t.name
     FROM calling c
     LEFT JOIN postback.message m ON m.id = c.id

@@ -33,34 +33,51 @@ END $$;
 -- Where each event of a batch leads, as of this statement's snapshot: `own` by our reference or our id, or by
 -- a guess that has exactly one answer; `referenced` by the carrier's id. Our reference counts only at the
 -- door of the message's own channel and with the message's own recipient: nobody reports across channels.
+--
+-- Here and wherever a batch meets the large tables: OFFSET 0 and `(SELECT true ...) IS NULL` make the planner
+-- look up row by row in an index. Plans are made once for a connection, when a month's partition may still be
+-- empty, and a join that suits an empty table reads a full one from end to end.
 CREATE FUNCTION postback.located(events postback.event_in[])
-RETURNS TABLE (place bigint, own uuid, referenced uuid, candidate uuid, found_by integer)
+RETURNS TABLE (
+    place bigint, own uuid, referenced uuid, candidate uuid, found_by integer,
+    provider_message_id text, channel text, recipient text, inbound boolean)
 LANGUAGE sql STABLE AS $$
     SELECT e.ordinality, coalesce(own.id, guessed.id), r.message_id, e.candidate,
         CASE WHEN own.id IS NOT NULL THEN :own_id_bit
              WHEN guessed.id IS NOT NULL THEN :guessed_bit
              WHEN e.provider_message_id IS NOT NULL THEN :provider_id_bit
-             ELSE 0 END
+             ELSE 0 END,
+        e.provider_message_id, e.channel, e.batch_recipient, e.inbound
     FROM unnest(events) WITH ORDINALITY AS e
-    LEFT JOIN postback.submission s
-        ON s.id = e.submission_id AND s.recipient = e.batch_recipient AND s.channel = e.channel
-    LEFT JOIN postback.message own
-        ON own.id = coalesce(e.message_id, s.message_id) AND own.channel = e.channel
-        AND (e.message_id IS NOT NULL OR e.contact IS NULL OR own.contact IS NULL OR own.contact = e.contact)
-    LEFT JOIN postback.reference r
-        ON r.provider_message_id = e.provider_message_id AND r.channel = e.channel
-        AND r.recipient = e.batch_recipient AND r.inbound = e.inbound
+    LEFT JOIN LATERAL (
+        SELECT s.message_id FROM postback.submission s
+        -- a call to several has a row per recipient, although each of its messages may have an id of its own
+        WHERE s.id = e.submission_id AND s.recipient IN (e.batch_recipient, e.contact) AND s.channel = e.channel
+        OFFSET 0
+    ) s ON true
+    LEFT JOIN LATERAL (
+        SELECT m.id FROM postback.message m
+        WHERE m.id = coalesce(e.message_id, s.message_id) AND m.channel = e.channel
+            AND (e.message_id IS NOT NULL OR e.contact IS NULL OR m.contact IS NULL OR m.contact = e.contact)
+        OFFSET 0
+    ) own ON true
+    LEFT JOIN LATERAL (
+        SELECT r.message_id FROM postback.reference r
+        WHERE r.provider_message_id = e.provider_message_id AND r.channel = e.channel
+            AND r.recipient = e.batch_recipient AND r.inbound = e.inbound
+        OFFSET 0
+    ) r ON true
     LEFT JOIN LATERAL (
         SELECT (array_agg(m.id))[1] AS id FROM postback.message m
-        -- no number to look for, and so no look, unless a guess is due
-        WHERE m.contact = CASE WHEN e.guess_since IS NOT NULL AND own.id IS NULL AND r.message_id IS NULL
-                               THEN e.contact END
-            AND m.our_number = e.our_number AND m.channel = e.channel AND m.origin = 'api'
+        -- no look unless a guess is due
+        WHERE e.guess_since IS NOT NULL AND own.id IS NULL AND r.message_id IS NULL
+            AND m.contact = e.contact AND m.our_number = e.our_number AND m.channel = e.channel AND m.origin = 'api'
             AND m.updated_at >= e.guess_since
             AND (m.seen & (:queued_bit | :uncertain_bit) <> 0
                  OR e.guess_calling AND EXISTS (
                      SELECT FROM postback.outbox o WHERE o.id = m.id AND o.state = 'calling'))
-            AND NOT EXISTS (SELECT FROM postback.reference x WHERE x.message_id = m.id)
+            AND NOT EXISTS (SELECT FROM postback.reference x
+                            WHERE x.message_id = m.id AND x.provider_message_id NOT LIKE ':internal%')
         HAVING count(*) = 1
     ) guessed ON true
 $$;
@@ -69,13 +86,18 @@ $$;
 -- Answers with a message id per event: NULL where an event of ours outlived its message; an id that has no
 -- row yet where the event is the first news of its message. `found_by` tells by which way, as a bit.
 CREATE FUNCTION postback.resolve(events postback.event_in[], OUT targets uuid[], OUT found_by integer[])
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     strangers uuid[];
     locked uuid[];
     astray uuid[];
     pair record;
+    guesses integer[];
 BEGIN
+    IF EXISTS (SELECT FROM unnest(events) e WHERE e.guess_since IS NOT NULL) THEN
+        -- Once its reference is there, a guess looks like knowledge.
+        SELECT array_agg(l.found_by & :guessed_bit ORDER BY l.place) INTO guesses FROM postback.located(events) l;
+    END IF;
     IF EXISTS (SELECT FROM unnest(events) e WHERE e.provider_message_id LIKE ':untimed_inbound%') THEN
         -- The same again within a minute is the carrier's second try, later it is a second message.
         DELETE FROM postback.reference r USING unnest(events) e, postback.message m
@@ -88,17 +110,16 @@ BEGIN
         -- Each step is a statement of its own: an insert that yields to a row which another transaction has
         -- just committed does not see that row, the next statement does.
         INSERT INTO postback.reference (provider_message_id, channel, recipient, inbound, message_id)
-        SELECT DISTINCT ON (e.provider_message_id, e.channel, e.batch_recipient, e.inbound)
-            e.provider_message_id, e.channel, e.batch_recipient, e.inbound, coalesce(l.own, l.candidate)
+        SELECT DISTINCT ON (l.provider_message_id, l.channel, l.recipient, l.inbound)
+            l.provider_message_id, l.channel, l.recipient, l.inbound, coalesce(l.own, l.candidate)
         FROM postback.located(events) l
-        JOIN unnest(events) WITH ORDINALITY AS e ON e.ordinality = l.place
-        WHERE e.provider_message_id IS NOT NULL AND l.referenced IS NULL
+        WHERE l.provider_message_id IS NOT NULL AND l.referenced IS NULL
             AND coalesce(l.own, l.candidate) IS NOT NULL
-        ORDER BY e.provider_message_id, e.channel, e.batch_recipient, e.inbound, l.own IS NULL, l.place
+        ORDER BY l.provider_message_id, l.channel, l.recipient, l.inbound, l.own IS NULL, l.place
         ON CONFLICT DO NOTHING;
 
         SELECT array_agg(coalesce(l.own, l.referenced, l.candidate) ORDER BY l.place),
-            array_agg(l.found_by ORDER BY l.place),
+            array_agg(l.found_by | coalesce(guesses[l.place], 0) ORDER BY l.place),
             array_agg(l.referenced) FILTER (WHERE l.own <> l.referenced)
         INTO targets, found_by, strangers FROM postback.located(events) l;
 
@@ -109,9 +130,9 @@ BEGIN
 
         -- Gone since the look: adopted by another transaction (look again), or past its retention while its
         -- reference lived on (then the reference is cleared away, and the report begins a new message).
-        SELECT array_agg(DISTINCT t.id) INTO astray FROM unnest(targets) AS t (id)
-        WHERE t.id IS NOT NULL AND t.id <> ALL (coalesce(locked, '{}'))
-            AND NOT EXISTS (SELECT FROM unnest(events) e WHERE e.candidate = t.id);
+        SELECT array_agg(t.id) INTO astray FROM (
+            SELECT unnest(targets) EXCEPT SELECT unnest(locked) EXCEPT SELECT e.candidate FROM unnest(events) e
+        ) AS t (id) WHERE t.id IS NOT NULL;
         IF astray IS NOT NULL THEN
             IF round > 1 THEN
                 DELETE FROM postback.reference WHERE message_id = ANY (astray);

@@ -4,7 +4,8 @@ CREATE FUNCTION postback.submit(
     keys postback.idempotency_in[], messages postback.message_in[], files postback.media_in[],
     events postback.event_in[], wake_up text
 ) RETURNS TABLE (request integer, message_ids uuid[], request_hash bytea)
-LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '500ms' SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     answered integer[];
@@ -25,8 +26,8 @@ BEGIN
     SELECT DISTINCT ON (m.our_number, m.contact) m.conversation, m.our_number, m.contact
     FROM unnest(fresh) m
     WHERE m.our_number IS NOT NULL AND m.contact IS NOT NULL
-        AND NOT EXISTS (SELECT FROM postback.conversation c
-                        WHERE c.our_number = m.our_number AND c.contact = m.contact)
+        AND (SELECT true FROM postback.conversation c
+             WHERE c.our_number = m.our_number AND c.contact = m.contact) IS NULL
     ORDER BY m.our_number, m.contact
     ON CONFLICT DO NOTHING;
 
@@ -36,13 +37,16 @@ BEGIN
     SELECT m.id, 'outbound', 'api', m.channel, m.provider, m.kind, m.our_number, m.contact, m.client_reference,
         c.id, 0, 0, clock_timestamp()
     FROM unnest(fresh) m
-    LEFT JOIN postback.conversation c ON c.our_number = m.our_number AND c.contact = m.contact;
+    LEFT JOIN LATERAL (
+        SELECT c.id FROM postback.conversation c
+        WHERE c.our_number = m.our_number AND c.contact = m.contact OFFSET 0
+    ) c ON true;
     INSERT INTO postback.message_body (
         message_id, text, subject, fallback_text, expires_at, template_id, options, metadata_, participants)
     SELECT m.id, m.text, m.subject, m.fallback_text, m.expires_at, m.template_id, m.options, m.metadata, '{}'
     FROM unnest(fresh) m;
-    INSERT INTO postback.media (message_id, "position", id, url, content_type, state)
-    SELECT f.message_id, f.position, f.id, f.url, f.content_type, f.state
+    INSERT INTO postback.media (message_id, "position", id, url, content_type, size, state)
+    SELECT f.message_id, f.position, f.id, f.url, f.content_type, f.size, f.state
     FROM unnest(files) f JOIN unnest(fresh) m ON m.id = f.message_id;
     INSERT INTO postback.outbox (id, kind, channel, batch, state, next_at, attempts)
     SELECT m.id, 'message', m.channel, m.batch, 'queued', clock_timestamp(), 0 FROM unnest(fresh) m;

@@ -26,14 +26,17 @@ CREATE TYPE postback.failure_in AS (
 );
 
 -- What an inbound message says; `candidate` is that of its event. `our_number` is what it was written to
--- where the carrier names no number and nothing was sent to the contact before.
+-- where the carrier names no number and nothing was sent to the contact before; `answers` is the carrier's id
+-- of the message that it says this one replies to.
 CREATE TYPE postback.inbound_in AS (
-    candidate uuid, conversation uuid, our_number text, text text, subject text, participants text[],
+    candidate uuid, conversation uuid, our_number text, answers text, text text, subject text, participants text[],
     metadata jsonb
 );
 
+-- A file of a message; with `sha256` and `name` where its bytes came with it and lie in our store.
 CREATE TYPE postback.media_in AS (
-    message_id uuid, "position" integer, id uuid, url text, content_type text, state text
+    message_id uuid, "position" integer, id uuid, url text, content_type text, state text, size integer,
+    sha256 bytea, name text
 );
 
 -- News of a message stored with the carrier: `template_id` when we know which, else our submission's id.

@@ -1,9 +1,12 @@
 """The API as an app of its own, over a real database and with a submit that only writes down."""
 
+import atexit
+import tempfile
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -21,11 +24,14 @@ from receiver.auth import Auth, create_key
 from receiver.config import Settings
 from receiver.db import async_url
 from receiver.intervene import Interventions
+from receiver.media import Files, Links, Store
 from receiver.requests import SendRequest, Sent, TemplateRequest
 from receiver.secrets import Secrets
 from tests.support.records import CHANNEL, PROVIDER, accept, outgoing
 
 SECRETS = Secrets(["a key for tests"])
+_uploads = tempfile.TemporaryDirectory(prefix="postback-tests-")
+atexit.register(_uploads.cleanup)
 
 
 @dataclass
@@ -47,7 +53,7 @@ class RecordingSubmit:
         )
         return Sent(await accept(self.database_url, *rows), replayed=self.replayed)
 
-    async def save_template(self, request: TemplateRequest, *, channels: frozenset[str] | None) -> UUID:
+    async def save_template(self, request: TemplateRequest, **given: Any) -> UUID:
         template_id = uuid7()
         content = request.model_dump(mode="json", exclude={"channel", "name"})
         values = {
@@ -108,8 +114,15 @@ def build(
         routes=api.routes(), middleware=api.middleware(), exception_handlers=api.exception_handlers()
     )
     settings = Settings(database_url=database_url)
+    files = Files(engine, Store(Path(_uploads.name), Links(SECRETS, "")))
     app.state.context = api.Context(
-        settings, engine, submit, Interventions(database_url, SCHEMA), Auth(engine, SECRETS, rate), ready
+        settings,
+        engine,
+        submit,
+        Interventions(database_url, SCHEMA),
+        Auth(engine, SECRETS, rate),
+        files,
+        ready,
     )
     return app, engine, submit, health
 

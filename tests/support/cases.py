@@ -1,9 +1,9 @@
 """The fixtures of every provider, read: docs/providers/README.md tells their form."""
 
 import json
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -47,7 +47,7 @@ class Case:
 
     @property
     def channel(self) -> ChannelSettings:
-        return channel_of(self.provider_name)
+        return channel_of(self.provider_name, **self.says.get("channel", {}))
 
     def events(self) -> list[Event]:
         """What the carrier told: by itself, in a page that we polled, or because we asked."""
@@ -58,10 +58,15 @@ class Case:
         return self.provider.parse(request_of(self.says["request"]), self.channel)
 
 
+def channel_of(name: str, **changed: Any) -> ChannelSettings:
+    """The channel of ``channel.json``, with *changed* keys laid over it."""
+    return ChannelSettings(name="practice", provider=name, **configured(name) | changed)
+
+
 @cache
-def channel_of(name: str) -> ChannelSettings:
-    said = json.loads((FIXTURES / name / "channel.json").read_text())
-    return ChannelSettings(name="practice", provider=name, **said)
+def configured(name: str) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads((FIXTURES / name / "channel.json").read_text())
+    return said
 
 
 def read_cases(name: str) -> Iterator[Case]:
@@ -99,7 +104,12 @@ def request_of(said: dict[str, Any]) -> Request:
         raw = b64decode(said["body_base64"])
     else:
         raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-    return Request(said.get("method", "POST"), said.get("query", "").encode(), said.get("headers", {}), raw)
+    request = Request(
+        said.get("method", "POST"), said.get("query", "").encode(), said.get("headers", {}), raw
+    )
+    if "received_at" in said:
+        return replace(request, received_at=datetime.fromisoformat(said["received_at"]))
+    return request
 
 
 def answer_of(said: dict[str, Any]) -> Answer:
@@ -139,6 +149,8 @@ def plain(value: Any) -> Any:
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if not hasattr(value, "__dataclass_fields__"):

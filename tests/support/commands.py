@@ -45,7 +45,7 @@ class Started:
             reader.start()
 
     def says(self, words: str, within: float = PATIENCE) -> str:
-        """The first line with *words* in it, on either stream, once it is said."""
+        """The first line that has *words* in it, once it is said, on whichever stream."""
         found: list[str] = []
 
         def said() -> bool:
@@ -56,9 +56,21 @@ class Started:
         assert found, f"{words!r} was not said: {self.output} {self.errors}"
         return found[0]
 
+    def ready(self) -> str:
+        """The address that its first line of output names."""
+        eventually(lambda: bool(self.output) or self.process.poll() is not None, PATIENCE)
+        assert self.output, f"it was never ready: {self.errors}"
+        announced, _, address = self.output[0].strip().partition(" ")
+        assert "ready" == announced, self.output
+        return address
+
     def ends(self, sent: signal.Signals = signal.SIGTERM, within: float = 20.0) -> int:
         """The exit code after *sent*."""
         self.process.send_signal(sent)
+        return self.wait(within)
+
+    def wait(self, within: float = PATIENCE) -> int:
+        """The exit code, once it has ended by itself."""
         code = self.process.wait(within)
         self.finish()
         return code
@@ -99,3 +111,9 @@ def postback(*arguments: str, cwd: Path, **variables: str) -> Iterator[Started]:
     command = [sys.executable, "-m", "postback", *arguments]
     with started(command, cwd=cwd, env=environment(**variables)) as running:
         yield running
+
+
+def children(pid: int) -> list[int]:
+    """The processes that *pid* has started."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return [int(child) for child in listed]

@@ -50,13 +50,7 @@ class Receiver:
         return [row["state"] for row in await self.payloads()]
 
     async def empty(self) -> None:
-        """Takes out what was stored; few rows are gone faster than so many partitions are truncated."""
-        await _execute(
-            self.settings.database_url,
-            """DELETE FROM postback.payload; DELETE FROM postback.reference; DELETE FROM postback.event;
-               DELETE FROM postback.message; DELETE FROM postback.message_body; DELETE FROM postback.media;
-               DELETE FROM postback.conversation; DELETE FROM postback.attention""",
-        )
+        await empty(self.settings.database_url)
 
     def hook(self, channel: str = CHANNEL) -> str:
         """The callback URL to give the carrier."""
@@ -94,7 +88,8 @@ async def running(
             if serving.done():
                 await serving
             key = await create_key(app._engine, app._secrets, name="tests", scopes=("read", "send", "admin"))
-            async with httpx.AsyncClient(timeout=20, trust_env=False) as client:
+            limits = httpx.Limits(max_connections=None)
+            async with httpx.AsyncClient(timeout=20, trust_env=False, limits=limits) as client:
                 yield Receiver(url, key, app, configured, client, server)
         finally:
             waiting.cancel()
@@ -117,6 +112,16 @@ async def copied(postgres_url: str, template_url: str, name: str) -> str:
     template = urlsplit(template_url).path.removeprefix("/")
     await _execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template}")
     return postgres_url.replace("/postgres?", f"/{name}?")
+
+
+async def empty(database_url: str) -> None:
+    """Takes out what was stored; few rows are gone faster than so many partitions are truncated."""
+    await _execute(
+        database_url,
+        """DELETE FROM postback.payload; DELETE FROM postback.reference; DELETE FROM postback.event;
+           DELETE FROM postback.message; DELETE FROM postback.message_body; DELETE FROM postback.media;
+           DELETE FROM postback.conversation; DELETE FROM postback.attention""",
+    )
 
 
 async def _execute(url: str, statement: str) -> None:

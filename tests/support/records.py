@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 
 from models.events import Event
 from models.status import STATUS_BIT, Correlation, Status, bits
-from receiver.correlate import key, rows
+from receiver.correlate import Source, key, rows
 from receiver.db import plain_url
 from receiver.rows import EventRow, MediaRow, MessageRow, PayloadRow
 
@@ -26,7 +26,7 @@ async def tell(
         payload_id, channel, state, None, "POST", "a=1", '{"content-type": "application/json"}', body,
         "198.51.100.7", received_at,
     )  # fmt: skip
-    made = rows(events, channel=channel, provider=PROVIDER, payload_id=payload_id, received_at=received_at)
+    made = rows(events, Source(channel, PROVIDER, "+18885551234"), payload_id, received_at)
     await _call(
         database_url,
         "SELECT * FROM postback.ingest($1, $2, $3, $4, $5)",
@@ -74,7 +74,8 @@ async def settle(
 def outgoing(to: str = "+12065550123", **values: Any) -> MessageRow:
     """A message to send, as `accept` takes it."""
     row = MessageRow(
-        id=uuid7(), request=0, batch=uuid7(), channel=CHANNEL, provider=PROVIDER, kind="mms", our_number="+18885551234",
+        id=uuid7(), request=0, batch=uuid7(),
+        channel=CHANNEL, provider=PROVIDER, kind="mms", our_number="+18885551234",
         contact=to, client_reference=None, conversation=uuid7(), text="Hello", subject=None,
         fallback_text=None, expires_at=None, template_id=None, options="{}", metadata="{}",
     )  # fmt: skip

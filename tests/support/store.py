@@ -44,11 +44,15 @@ def parsed(*postbacks: dict[str, Any]) -> list[Event]:
 
 def arrival(*postbacks: dict[str, Any], channel: str = CHANNEL.name) -> Arrival:
     """One request with all of *postbacks*."""
-    body = orjson.dumps(list(postbacks))
+    return told(Source(channel, "sinch_mms", US), *parsed(*postbacks))
+
+
+def told(source: Source, *events: Event) -> Arrival:
+    """One request that tells *events*."""
     payload = PayloadRow(
-        uuid7(), channel, "applied", None, "POST", "", "{}", body, "127.0.0.1", datetime.now(UTC)
+        uuid7(), source.channel, "applied", None, "POST", "", "{}", b"{}", "127.0.0.1", datetime.now(UTC)
     )
-    return Arrival(payload, Source(channel, "sinch_mms", US), parsed(*postbacks))
+    return Arrival(payload, source, events)
 
 
 async def store(connection: Any, arrivals: Sequence[Arrival]) -> list[str]:

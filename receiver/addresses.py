@@ -1,0 +1,56 @@
+"""Which addresses a URL that somebody gave us may lead to: public ones, and what the operator has named.
+
+Pure. Looking names up and connecting is `receiver.http`'s, to the very addresses that were checked here.
+"""
+
+import re
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+#: all that is routed as IPv6 unicast; outside of it lie the mapped, translated and local forms
+_UNICAST = ip_network("2000::/3")
+# addresses that carry another one inside, which a router along the way takes out: Teredo, 6to4, its relays
+_TUNNELS = (ip_network("2001::/32"), ip_network("2002::/16"), ip_network("192.88.99.0/24"))
+#: for books only, which Python 3.11 does not know yet (RFC 9637)
+_DOCUMENTATION = ip_network("3fff::/20")
+
+
+class Forbidden(Exception):
+    """A URL that leads where none of ours may; the message says why."""
+
+
+def literal(host: str) -> Address | None:
+    """The address that *host* is, None for a name.
+
+    Raises ``Forbidden`` for numbers in another spelling: 2130706433, 0x7f.1 and 0177.0.0.1 are 127.0.0.1 to
+    some resolvers and names to others.
+    """
+    try:
+        return ip_address(host)
+    except ValueError:
+        last = host.rstrip(".").rpartition(".")[2]
+        if re.fullmatch("[0-9]+|0[xX][0-9a-fA-F]*", last) or ":" in host:
+            raise Forbidden(f"{host!r} is an address in a spelling that is not accepted") from None
+        return None
+
+
+def public(address: Address) -> bool:
+    """Whether anybody on the internet could have it."""
+    if isinstance(address, IPv6Address) and address not in _UNICAST:
+        return False
+    odd = any(address in network for network in (*_TUNNELS, _DOCUMENTATION))
+    return address.is_global and not (address.is_multicast or address.is_reserved or odd)
+
+
+def check(scheme: str, port: int, addresses: Sequence[Address], networks: Sequence[Network]) -> None:
+    """Raises ``Forbidden`` unless each of *addresses* is in one of *networks*, or public and the URL https on
+    443."""
+    strangers = [one for one in addresses if not any(one in network for network in networks)]
+    for address in strangers:
+        if not public(address):
+            raise Forbidden(f"{address} is not a public address, and private_networks does not hold it")
+    if strangers and (scheme, port) != ("https", 443):
+        raise Forbidden("outside private_networks only https on port 443 is fetched")

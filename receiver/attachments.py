@@ -1,0 +1,104 @@
+"""The files of a send: addresses as they stand, and uploads by their ids."""
+
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from models import File
+from models.events import OutgoingMedia, StoredFile
+from receiver.auth import Channels
+from receiver.config import ChannelSettings
+from receiver.media import CONTENT_TYPES, Files
+from receiver.problems import Code, invalid
+from receiver.providers.base import Provider
+from receiver.providers.reading import content_type
+from receiver.requests import MediaSource
+from receiver.rows import MediaRow
+
+
+class Attachments:
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    async def of(
+        self,
+        sources: Sequence[MediaSource],
+        channel: ChannelSettings,
+        provider: Provider,
+        *,
+        base: str,
+        scope: str,
+        channels: Channels,
+    ) -> tuple[OutgoingMedia, ...]:
+        """What the carrier is to fetch or to be given; nothing is fetched or resolved here.
+
+        *base* is how the caller reaches us. A key that is bound to channels may send the uploads of *scope*,
+        its own name, and nothing else. Raises ``Problem``.
+        """
+        wanted = [source.id for source in sources if source.id is not None]
+        found = {
+            file_id: file
+            for file_id, file in (await self._files.find(wanted)).items()
+            if channels is None or file.api_key == scope
+        }
+        return tuple(
+            self._outgoing(f"/media/{place}", source, found, channel, provider, base)
+            for place, source in enumerate(sources)
+        )
+
+    def _outgoing(
+        self,
+        pointer: str,
+        source: MediaSource,
+        found: Mapping[UUID, File],
+        channel: ChannelSettings,
+        provider: Provider,
+        base: str,
+    ) -> OutgoingMedia:
+        if source.url is not None:
+            return OutgoingMedia(source.url, content_type(source.url))
+        file = found.get(source.id) if source.id else None
+        if file is None:
+            raise invalid(f"{pointer}/id", "There is no such file.", Code.MEDIA_ERROR)
+        if file.content_type not in CONTENT_TYPES:
+            raise invalid(f"{pointer}/id", "The file is of no type that MMS carries.", Code.MEDIA_ERROR)
+        links = self._files.store.links
+        if not (provider.takes_files or links.public_url or _on_this_machine(channel, provider)):
+            detail = f"{provider.name} fetches files from us: set public_url to where it can reach us."
+            raise invalid(f"{pointer}/id", detail, Code.MEDIA_ERROR)
+        return OutgoingMedia(
+            url=links.to(file.id, file.name, base),
+            content_type=file.content_type,
+            name=file.name,
+            file=StoredFile(file.id, file.sha256, file.size),
+        )
+
+
+def row(message_id: UUID, position: int, media: OutgoingMedia) -> MediaRow:
+    """What is kept of a file of a send; one that we hold keeps its own id."""
+    held = media.file
+    return MediaRow(
+        message_id=message_id,
+        position=position,
+        id=held.id if held else uuid7(),
+        url=media.url,
+        content_type=media.content_type,
+        state="stored",
+        size=held.size if held else None,
+    )
+
+
+def _on_this_machine(channel: ChannelSettings, provider: Provider) -> bool:
+    """Whether every address of the carrier is on loopback: a practice carrier, which reaches us as we do."""
+    urls = [channel.option(key) or str(default) for key, default in provider.keys.items() if "url" in key]
+    return bool(urls) and all(_is_loopback(urlsplit(url).hostname or "") for url in urls)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,46 @@
+"""Files that come inside a carrier's callback."""
+
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from models.events import Event, Inbound, MediaPart
+from receiver.media.links import file_name
+from receiver.media.sniff import UNKNOWN, type_of
+from receiver.rows import MediaRow
+
+#: makes the address of a file from its id and its name
+Link = Callable[[UUID, str], str]
+
+
+def contents(events: Iterable[Event]) -> Iterator[bytes]:
+    """The bytes of every file inside *events*; they are stored before the rows that name them."""
+    for event in events:
+        if isinstance(event, Inbound):
+            yield from (part.content for part in event.media if part.content is not None)
+
+
+def arrived(message_id: UUID, position: int, part: MediaPart, link: Link | None) -> MediaRow:
+    """The row of *part*: stored where its bytes came and *link* is given, else still with the carrier.
+
+    What is not of the MMS set is kept as well, because a carrier's words are never thrown away; it is
+    served as bytes of no type.
+    """
+    file_id = uuid7()
+    if part.content is None or link is None:
+        return MediaRow(message_id, position, file_id, part.url, part.content_type, "pending")
+    content_type = type_of(part.content, part.content_type) or UNKNOWN
+    name = file_name(part.name, content_type)
+    return MediaRow(
+        message_id=message_id,
+        position=position,
+        id=file_id,
+        url=link(file_id, name),
+        content_type=content_type,
+        state="stored",
+        size=len(part.content),
+        sha256=sha256(part.content).digest(),
+        name=name,
+    )

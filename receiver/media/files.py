@@ -1,0 +1,61 @@
+"""The table of files: what was uploaded, and what carriers brought."""
+
+import asyncio
+from collections.abc import Collection
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import col, insert, select
+from uuid_utils.compat import uuid7
+
+from models import File
+from receiver.db import snapshot
+from receiver.media.links import file_name
+from receiver.media.sniff import CONTENT_TYPES, type_of
+from receiver.media.store import Store
+
+
+class Unusable(Exception):
+    """A file that no MMS carries; the message says why, for people."""
+
+
+class Unwritable(Exception):
+    """The disk does not take a file; the message says why."""
+
+
+class Files:
+    def __init__(self, engine: AsyncEngine, store: Store) -> None:
+        self._engine = engine
+        self.store = store
+
+    async def add(self, content: bytes, *, claimed: str | None, name: str | None, api_key: str) -> File:
+        """Stores an upload. Raises ``Unusable`` or ``Unwritable``."""
+        content_type = type_of(content, claimed)
+        if content_type is None:
+            allowed = ", ".join(CONTENT_TYPES)
+            raise Unusable(f"By its bytes the file is none of these: {allowed}.")
+        try:
+            digest = await asyncio.to_thread(self.store.put, content)
+        except OSError as error:
+            raise Unwritable(str(error.strerror)) from error
+        file = File(
+            id=uuid7(),
+            sha256=digest,
+            size=len(content),
+            content_type=content_type,
+            name=file_name(name, content_type),
+            created_at=datetime.now(UTC),
+            api_key=api_key,
+        )
+        async with self._engine.begin() as connection:
+            await connection.execute(insert(File).values(file.model_dump()))
+        return file
+
+    async def find(self, file_ids: Collection[UUID]) -> dict[UUID, File]:
+        """Those of *file_ids* that exist."""
+        if not file_ids:
+            return {}
+        async with snapshot(self._engine) as session:
+            rows = await session.scalars(select(File).where(col(File.id).in_(set(file_ids))))
+            return {row.id: row for row in rows}

@@ -1,0 +1,208 @@
+"""Cellcast (Australia) over its API v3.
+
+Sending, polling and both callbacks: https://support.cellcast.com.au/docs/docly-documentation/api/; the newer
+platform of the same carrier has other words and shapes and is `receiver.providers.cellcast_v1`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from models.errors import ErrorClass
+from models.events import (
+    Answer,
+    Call,
+    Event,
+    Fate,
+    Inbound,
+    Outcome,
+    Problem,
+    Report,
+    Request,
+    Submission,
+    Unreadable,
+)
+from models.status import FAILURE_BITS, STATUS_BIT, Status
+from receiver.config import ChannelSettings
+from receiver.providers import batch, cellcast_answers, cellcast_request, multipart, reading
+from receiver.providers.base import Provider
+from receiver.providers.reading import identifier, inner, national, text, word
+
+#: Cellcast writes times without a zone; a capture of 2022 fits Melbourne's and Sydney's summer time alone
+ZONE = "Australia/Sydney"
+
+#: what only an inbound message has; a report names a ``recipient`` instead
+_INBOUND = frozenset({"from", "body", "receivedat"})
+_REFUSALS = frozenset(
+    {"AUTH_FAILED", "AUTH_FAILED_NO_DATA", "FIELD_EMPTY", "FIELD_INVALID", "RECIPIENTS_ERROR", "NOT_FOUND"}
+)
+
+Fields = Mapping[str, Any]
+
+
+class Cellcast(Provider):
+    """JSON or a form sends to a thousand numbers; reports come as an array, replies lack a ``to``."""
+
+    name = "cellcast"
+    kinds = frozenset({"sms", "mms"})
+    region = "AU"
+    keys = {"api_key": "", "base_url": "https://cellcast.com.au/api/v3"}
+    echoes_reference = True
+    rate = 15.0
+    recipients_per_call = 1000
+    takes_files = True
+
+    statuses = {
+        "queued": Status.QUEUED, "dispatched": Status.SENT, "delivered": Status.DELIVERED,
+        "expired": Status.EXPIRED, "aborted": Status.FAILED, "failed": Status.FAILED,
+        "rejected": Status.REJECTED, "unknown": Status.UNCONFIRMED,
+    }  # fmt: skip
+    #: upper case are words of ``meta.status``, lower case is a report's word: reports carry no code
+    errors = {
+        "OVER_LIMIT": ErrorClass.THROTTLED,
+        "AUTH_FAILED": ErrorClass.ACCOUNT_PROBLEM,
+        "AUTH_FAILED_NO_DATA": ErrorClass.ACCOUNT_PROBLEM,
+        "expired": ErrorClass.EXPIRED,
+    }
+
+    def parse(self, request: Request, channel: ChannelSettings) -> list[Event]:
+        return reading.each(request.body, lambda fields: self._event(fields, _region(channel)))
+
+    def check(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
+        return cellcast_request.problems(submission)
+
+    def call(self, submission: Submission, channel: ChannelSettings) -> Call:
+        if submission.kind == "sms":
+            return self._call("POST", "send-sms", channel, cellcast_request.sms(submission))
+        boundary = submission.id.hex
+        body = cellcast_request.mms(submission, boundary)
+        return self._call("POST", "send-mms", channel, body, multipart.content_type(boundary))
+
+    def outcome(self, answer: Answer) -> Outcome:
+        try:
+            fields = reading.keyed(reading.document(answer.body))
+            verdict = cellcast_answers.verdict(fields)
+            if verdict == "SUCCESS":
+                return cellcast_answers.accepted(fields)
+        except Unreadable:
+            return reading.by_http_status(answer)
+        said = text(fields.get("msg")) or text(inner(fields.get("error")).get("description"))
+        error = self.errors.get(verdict, ErrorClass.UNKNOWN)
+        if error is ErrorClass.THROTTLED or answer.status == 429:
+            return Outcome(
+                Fate.THROTTLED,
+                provider_code=verdict or None,
+                provider_message=said,
+                error=ErrorClass.THROTTLED,
+                retry_after=reading.retry_after(answer.headers),
+            )
+        if verdict not in _REFUSALS:
+            meant = reading.by_http_status(answer)
+            return replace(meant, provider_code=verdict or meant.provider_code, provider_message=said)
+        return Outcome(
+            Fate.REFUSED,
+            status=Status.REJECTED,
+            provider_code=verdict,
+            provider_message=said,
+            error=error,
+        )
+
+    def poll(self, channel: ChannelSettings, page: int) -> Call | None:
+        return self._call("GET", f"get-responses?page={page}&type=sms", channel)
+
+    def polled(self, answer: Answer, channel: ChannelSettings) -> tuple[list[Event], bool]:
+        fields = cellcast_answers.granted(answer)
+        data = inner(fields.get("data"))
+        responses, page = data.get("responses"), inner(data.get("page"))
+        if not responses or not isinstance(responses, list):
+            return [], False  # "" when there are none
+        events: list[Event] = reading.each_of(
+            responses, lambda response: _inbound(response, _region(channel))
+        )
+        pages, number = batch.count(page.get("count")), batch.count(page.get("number"))
+        return events, pages is not None and number is not None and number < pages
+
+    def collected(self, events: Sequence[Event], channel: ChannelSettings) -> Call | None:
+        ids = [event.provider_message_id for event in events if isinstance(event, Inbound)]
+        read = orjson.dumps({"message_id": [one for one in ids if one]})
+        return self._call("POST", "inbound-read-bulk", channel, read) if any(ids) else None
+
+    def ask(self, provider_message_id: str, recipient: str, channel: ChannelSettings) -> Call | None:
+        return self._call("GET", f"get-sms?message_id={quote(provider_message_id, safe='')}", channel)
+
+    def told(self, answer: Answer, channel: ChannelSettings) -> list[Event]:
+        data = cellcast_answers.granted(answer).get("data")
+        if not data:
+            return []
+        return reading.each_of(data, lambda fields: self._report(fields, _region(channel)))
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        channel: ChannelSettings,
+        body: bytes = b"",
+        content_type: str = "application/json",
+    ) -> Call:
+        return Call(
+            method=method,
+            url=reading.joined(channel.option("base_url") or self.keys["base_url"], path),
+            headers={
+                "APPKEY": channel.option("api_key"),
+                "accept": "application/json",
+                "content-type": content_type,
+            },
+            body=body,
+        )
+
+    def _event(self, fields: Fields, region: str) -> Event:
+        if "recipient" not in fields and fields.keys() & _INBOUND:
+            return _inbound(fields, region)
+        return self._report(fields, region)
+
+    def _report(self, fields: Fields, region: str) -> Report:
+        message_id = identifier(fields.get("messageid"), "message_id")
+        reference = identifier(fields.get("customstring"), "custom_string")
+        if message_id is None and reference is None:
+            raise Unreadable("the report has neither message_id nor custom_string")
+        said = word(fields.get("status"))
+        recipient = national(fields.get("recipient") or fields.get("to"), region)
+        status = self.statuses.get((said or "").lower())
+        failed = status is not None and bool(STATUS_BIT[status] & FAILURE_BITS)
+        named = (message_id,) if message_id else (reference, recipient)
+        return Report(
+            provider_message_id=message_id,
+            provider_status=said,
+            status=status,
+            identity=(*named, said and said.lower()),
+            client_reference=reference,
+            error=self.errors.get((said or "").lower(), ErrorClass.UNKNOWN) if failed else None,
+            recipient=recipient,
+        )
+
+
+def _inbound(fields: Fields, region: str) -> Inbound:
+    """A reply, from the callback or a polled page; both name it by the same id."""
+    message_id = identifier(fields.get("messageid"), "message_id")
+    sender, said = national(fields.get("from"), region), text(fields.get("body"))
+    if message_id is None and sender is None:
+        raise Unreadable("the inbound message has neither message_id nor from")
+    account = word(fields.get("subaccountid"))
+    return Inbound(
+        provider_message_id=message_id,
+        identity=(message_id,) if message_id else (sender, word(fields.get("receivedat")), said),
+        sender=sender,
+        text=said,
+        kind="mms" if (word(fields.get("type")) or "").lower() == "mms" else "sms",
+        occurred_at=reading.moment(fields.get("receivedat"), reading.time_zone(ZONE)),
+        metadata={"subaccount_id": account} if account else {},
+        answers=identifier(fields.get("originalmessageid"), "original_message_id"),
+        client_reference=identifier(fields.get("customstring"), "custom_string"),
+    )
+
+
+def _region(channel: ChannelSettings) -> str:
+    return channel.default_region or cellcast_answers.REGION
