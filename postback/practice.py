@@ -15,21 +15,34 @@ CHANNEL = "practice"
 FILE = "practice.json"
 #: a number from the range that is set aside for fiction
 NUMBER = "+18885550100"
-#: what the practice carriers can play so far
-PROVIDERS = frozenset({"sinch_mms"})
+#: provider -> the channel key that holds what its account proves itself with
+PROVIDERS = {
+    "sinch_mms": "api_key",
+    "sinch_sms": "api_token",
+    "swift": "api_key",
+    "voicetel": "api_key",
+    "cellcast": "api_key",
+    "cellcast_v1": "api_key",
+}
 
 
 def accounts(settings: Settings, callbacks: str) -> list[Account]:
-    """An account for every channel that a practice carrier can serve; it calls back at *callbacks*."""
+    """An account for every channel that can send; it calls back at *callbacks*, as the channel demands."""
     return [
         Account(
             provider=channel.provider,
-            api_key=channel.option("api_key"),
+            api_key=channel.option(PROVIDERS[channel.provider]),
             callback_url=callback_url(channel, callbacks),
             name=channel.name,
+            basic=channel.basic,
+            bearer=None if channel.basic else channel.bearer,
+            webhook_secret=channel.webhook_secret if channel.provider == "sinch_sms" else None,
+            service_id=channel.option("service_id") or None,
+            service_plan_id=channel.option("service_plan_id") or None,
+            api="2.2" if channel.option("api") == "2.2" else "2",
         )
         for channel in settings.channels.values()
-        if channel.provider in PROVIDERS and channel.option("api_key")
+        if channel.provider in PROVIDERS and channel.option(PROVIDERS[channel.provider])
     ]
 
 

@@ -43,11 +43,13 @@ async def running_simulator(accounts: Sequence[Account], *, pace: float = 0.001)
 
 
 class Receiver:
-    """A customer's callback URL: keeps every body in its order and answers *statuses* in turn, then 200."""
+    """A customer's callback URL: keeps every request in its order and answers *statuses* in turn, then 200."""
 
     def __init__(self) -> None:
         self.url = ""
         self.bodies: list[Any] = []
+        self.raw: list[bytes] = []
+        self.headers: list[dict[str, str]] = []
         self.statuses: list[int] = []
         self._came = asyncio.Condition()
         self.app = Starlette(routes=[Route("/callbacks", self._receive, methods=["POST"])])
@@ -66,6 +68,8 @@ class Receiver:
             body = raw
         async with self._came:
             self.bodies.append(body)
+            self.raw.append(raw)
+            self.headers.append(dict(request.headers))
             status = self.statuses.pop(0) if self.statuses else 200
             self._came.notify_all()
         return JSONResponse({"status": "ok"}, status)

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from postback import practice
 from receiver import auth, config, db, secrets
 from receiver.app import App, providers_of
 from receiver.config import Settings
@@ -15,6 +16,23 @@ from tests.support.carrier import running, running_simulator
 
 CHANNEL, TOKEN, API_KEY = "sinch-us", "a-token-for-tests", "the-carriers-key"
 US, THEM = "+18885551234", "+12065550123"
+
+
+def channel_keys(provider: str, carrier_url: str) -> dict[str, Any]:
+    """The keys of a channel that sends through the practice carrier of *provider* at *carrier_url*."""
+    own: dict[str, dict[str, Any]] = {
+        "sinch_mms": {"api_key": API_KEY, "base_url": f"{carrier_url}/ep/v2/"},
+        "sinch_sms": {"api_token": API_KEY, "service_plan_id": "plan", "base_url": carrier_url},
+        "swift": {
+            "api_key": API_KEY,
+            "sms_url": f"{carrier_url}/v1/sms",
+            "mms_url": f"{carrier_url}/v1/mms",
+        },
+        "voicetel": {"api_key": API_KEY, "base_url": carrier_url},
+        "cellcast": {"api_key": API_KEY, "base_url": f"{carrier_url}/api/v3"},
+        "cellcast_v1": {"api_key": API_KEY, "base_url": carrier_url},
+    }
+    return {"provider": provider, "tokens": [TOKEN], "from": [US], **own[provider]}
 
 
 class Installation:
@@ -73,24 +91,15 @@ class Installation:
 
 @asynccontextmanager
 async def installation(
-    database_url: str, *, sender: bool = True, **channel: Any
+    database_url: str, provider: str = "sinch_mms", *, sender: bool = True, **channel: Any
 ) -> AsyncIterator[Installation]:
-    """*channel* are further keys of the one channel that is configured."""
+    """One channel to *provider*'s practice carrier; *channel* are further keys of it, "from" included."""
     async with running_simulator([]) as carrier_url:
         settings = config.settings(
             {
                 "database_url": database_url,
                 "secret_key": "a key for tests",
-                "channels": {
-                    CHANNEL: {
-                        "provider": "sinch_mms",
-                        "tokens": [TOKEN],
-                        "from": [US],
-                        "api_key": API_KEY,
-                        "base_url": f"{carrier_url}/ep/v2/",
-                        **channel,
-                    }
-                },
+                "channels": {CHANNEL: {**channel_keys(provider, carrier_url), **channel}},
             }
         )
         async with running(App(settings)) as url:
@@ -99,12 +108,9 @@ async def installation(
                 httpx.AsyncClient(base_url=url, headers=headers) as api,
                 httpx.AsyncClient(base_url=carrier_url) as carrier,
             ):
-                account = {
-                    "provider": "sinch_mms",
-                    "api_key": API_KEY,
-                    "callback_url": f"{url}/hooks/{CHANNEL}/{TOKEN}",
-                }
-                assert (await carrier.post("/practice/accounts", json=account)).is_success
+                [account] = practice.accounts(settings, url)
+                opened = await carrier.post("/practice/accounts", json=account.model_dump())
+                assert opened.is_success, opened.text
                 installed = Installation(api, carrier, settings)
                 if sender:
                     installed.start_sender()
