@@ -45,9 +45,16 @@ async def serve(settings: Settings, server: socket.socket, ready: Callable[[], N
     """Serves on *server* until SIGINT or SIGTERM; calls *ready* once requests are accepted."""
     raise_file_limit()
     await db.check(settings.database_url, settings.db_schema)
-    config = uvicorn.Config(
-        App(settings),
-        http=BoundedProtocol,
+    await _Announced(config(App(settings)), ready).serve(sockets=[server])
+
+
+def config(
+    app: App, *, protocol: type[BoundedProtocol] = BoundedProtocol, grace: int = GRACE
+) -> uvicorn.Config:
+    """How the receiver is served. *grace*: seconds for requests under way when it is told to stop."""
+    return uvicorn.Config(
+        app,
+        http=protocol,
         ws="none",
         lifespan="on",
         access_log=False,
@@ -55,12 +62,10 @@ async def serve(settings: Settings, server: socket.socket, ready: Callable[[], N
         server_header=False,
         date_header=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=grace,
         proxy_headers=False,  # receiver.callers believes the proxies that the configuration names
         backlog=BACKLOG,
     )
-    running = _Announced(config, ready)
-    await running.serve(sockets=[server])
 
 
 def raise_file_limit() -> None:

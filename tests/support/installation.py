@@ -64,6 +64,16 @@ class Installation:
                     return message
                 await asyncio.sleep(0.01)
 
+    async def event(self, message_id: str, kind: str, within: float = 5) -> dict[str, Any]:
+        """The first event of type *kind* in the message's timeline. Raises ``TimeoutError``."""
+        async with asyncio.timeout(within):
+            while True:
+                for event in (await self.message(message_id))["timeline"]:
+                    if event["type"] == kind:
+                        found: dict[str, Any] = event
+                        return found
+                await asyncio.sleep(0.01)
+
     async def order(self, **faults: Any) -> None:
         answer = await self.carrier.post("/practice/faults", json=faults)
         assert answer.is_success, answer.text

@@ -9,13 +9,12 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
-import uvicorn
 
 from receiver.app import App
 from receiver.auth import create_key
 from receiver.config import Settings, settings
 from receiver.protocol import BoundedProtocol
-from receiver.serve import bind
+from receiver.serve import bind, config
 from simulator.server import Server
 
 CHANNEL = "sinch-us"
@@ -80,7 +79,7 @@ async def running(
     with bind("127.0.0.1", 0) as sock:
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
         accepting = asyncio.Event()
-        server = Server(_config(app, protocol, grace), accepting=accepting.set)
+        server = Server(config(app, protocol=protocol, grace=grace), accepting=accepting.set)
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         waiting = asyncio.create_task(accepting.wait())
         try:
@@ -96,15 +95,6 @@ async def running(
             server.stop()
             await asyncio.wait({serving})
         await serving
-
-
-def _config(app: App, protocol: type[BoundedProtocol], grace: int) -> uvicorn.Config:
-    """As `receiver.serve` has it."""
-    return uvicorn.Config(
-        app, http=protocol, ws="none", lifespan="on", access_log=False, log_config=None,
-        server_header=False, date_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=grace,
-        proxy_headers=False,
-    )  # fmt: skip
 
 
 async def copied(postgres_url: str, template_url: str, name: str) -> str:
