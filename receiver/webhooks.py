@@ -7,9 +7,8 @@ then acknowledge. What an authentic caller sends is never refused for what is in
 import asyncio
 import hmac
 import traceback
-import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import orjson
@@ -20,6 +19,7 @@ from uuid_utils.compat import uuid7
 from models.events import Event, Request, Unreadable
 from receiver.callers import Caller, authentic, kept_headers, kept_query, peer_of
 from receiver.commit import Unavailable
+from receiver.compression import decompressed
 from receiver.config import ChannelSettings, Settings
 from receiver.correlate import Source, source_of
 from receiver.ingest import Arrival, Ingest
@@ -189,7 +189,7 @@ def _authentic(door: _Door, caller: Caller) -> bool:
 def _understood(door: _Door, request: Request) -> tuple[str, str | None, list[Event]]:
     """The state and reason under which the payload is kept, and the events that it tells."""
     try:
-        events = door.provider.parse(_decoded(request, door.channel.max_body), door.channel)
+        events = door.provider.parse(decompressed(request, door.channel.max_body), door.channel)
     except Unreadable as error:
         return "quarantined", str(error), []
     except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the carrier's words
@@ -204,34 +204,6 @@ def _where(error: Exception) -> str:
     """The kind and the place, not the words: they may quote a message."""
     (*_, place) = traceback.extract_tb(error.__traceback__)
     return f"{type(error).__name__} at {place.filename}:{place.lineno}"
-
-
-def _decoded(request: Request, cap: int) -> Request:
-    """*request* with a compressed body unpacked, to *cap* bytes at most. Raises ``Unreadable``."""
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding in ("", "identity"):
-        return request
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise Unreadable(f"the content encoding {encoding[:40]!r} is not known")
-    try:
-        body = _unpacked(request.body, zlib.MAX_WBITS | 32, cap)
-    except zlib.error:
-        try:
-            # by "deflate" some mean a bare stream, without the zlib header that RFC 9110 asks for
-            body = _unpacked(request.body, -zlib.MAX_WBITS, cap)
-        except zlib.error as error:
-            raise Unreadable(f"the compressed body cannot be unpacked: {error}") from None
-    return replace(request, body=body)
-
-
-def _unpacked(body: bytes, wbits: int, cap: int) -> bytes:
-    unpacking = zlib.decompressobj(wbits)
-    unpacked = unpacking.decompress(body, cap + 1)
-    if len(unpacked) > cap:
-        raise Unreadable(f"the compressed body unpacks to more than {cap} bytes")
-    if not unpacking.eof or unpacking.unused_data:
-        raise Unreadable("the compressed body is cut short, or something follows it")
-    return unpacked
 
 
 def _headers(scope: Scope) -> dict[str, str]:
