@@ -38,6 +38,7 @@ def main(
 
 async def _measured(options: rounds.Options, output: Path) -> list[rounds.Entry]:
     console = Console()
+    table = Console(width=max(console.width, 120))
     messages = known(options.messages)
     async with contenders.started(messages, workers=options.workers) as field:
         entries = rounds.entries(field, messages)
@@ -45,7 +46,7 @@ async def _measured(options: rounds.Options, output: Path) -> list[rounds.Entry]
             await rounds.play(entries, options, field.postgres_pid, lambda entry: status.update(entry.label))
         made = report.as_dict(entries, options, machine.facts(contenders.SCRATCH), field.postgres)
     report.write(made, output)
-    report.show(made, console)
+    report.show(made, table)
     return entries
 
 

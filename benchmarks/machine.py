@@ -53,6 +53,16 @@ def cpu_seconds(*pids: int) -> float:
     return total / _TICKS
 
 
+def busy_seconds() -> float:
+    """Processor time that all cores together have worked since the machine started; 0 without a /proc."""
+    try:
+        with Path("/proc/stat").open(encoding="ascii") as stat:
+            user, nice, system, _idle, _waiting, *others = map(int, stat.readline().split()[1:9])
+    except OSError:
+        return 0.0
+    return (user + nice + system + sum(others)) / _TICKS
+
+
 def _processes() -> list[tuple[int, int, int]]:
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):

@@ -11,7 +11,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.rounds import Entry, Options
+from benchmarks.rounds import CPU, Entry, Options
 
 
 def as_dict(
@@ -34,7 +34,7 @@ def as_dict(
                 "p99_ms": round(median(turn.p99 for turn in entry.turns), 2),
                 "cpu": {
                     name: round(median(turn.cpu[place] for turn in entry.turns), 2)
-                    for place, name in enumerate(("contender", "postgres", "callers"))
+                    for place, name in enumerate(CPU)
                 },
                 "refused": sum(turn.refused for turn in entry.turns),
                 "lost": sum(turn.balance.lost for turn in entry.turns),
@@ -73,7 +73,7 @@ def show(report: Mapping[str, Any], console: Console) -> None:
         "doubled",
         "CPU",
     ):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for label, entry in report["entries"].items():
         table.add_row(
             label if entry["counts"] else f"{label} (DOES NOT COUNT)",
@@ -85,7 +85,7 @@ def show(report: Mapping[str, Any], console: Console) -> None:
             f"{entry['p99_ms']:.1f}",
             f"{entry['lost']}",
             f"{entry['doubled']}",
-            " + ".join(f"{share:.2f}" for share in entry["cpu"].values()),
+            " ".join(f"{share:.2f}" for share in entry["cpu"].values()),
         )
     console.print(table)
-    console.print("CPU: cores in use by the contender + Postgres + the callers.")
+    console.print(f"CPU: cores busy for {', '.join(CPU)}.")

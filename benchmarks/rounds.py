@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from time import perf_counter
 
 from benchmarks import load, machine
 from benchmarks.contenders import Contender, Field
@@ -24,16 +25,20 @@ class Options:
     messages: int = 60_000
 
 
+#: for whom a core is busy; "others" is whatever else the machine does
+CPU = ("contender", "postgres", "callers", "others")
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What came out. *cpu* are processor seconds per counted second: contender, Postgres, callers."""
+    """What came out. *cpu* says how many cores were busy, and for whom: `CPU` names the places."""
 
     rate: float
     p50: float
     p99: float
     refused: int
     balance: Balance
-    cpu: tuple[float, float, float]
+    cpu: tuple[float, ...]
 
     @property
     def counts(self) -> bool:
@@ -62,9 +67,9 @@ def entries(contenders: Field, messages: Sequence[Known]) -> list[Entry]:
     known = KnownReports(messages)
     return [
         Entry("echo", contenders.echo, known),
-        Entry("by hand: " + known.name, contenders.by_hand, known),
+        Entry("by hand, " + known.name, contenders.by_hand, known),
         *(
-            Entry("Postback: " + traffic.name, contenders.postback, traffic)
+            Entry("Postback, " + traffic.name, contenders.postback, traffic)
             for traffic in (known, ExternalReports(), InboundMessages())
         ),
     ]
@@ -83,7 +88,7 @@ async def play(
 async def _turn(entry: Entry, options: Options, postgres_pid: int) -> Turn:
     store, traffic = entry.contender.store, entry.traffic
     mark = await store.mark() if store else None
-    before = list(_cpu(entry.contender, postgres_pid))
+    began, before = perf_counter(), list(_cpu(entry.contender, postgres_pid))
     measured = await load.run(
         entry.contender.address,
         traffic.request,
@@ -92,10 +97,9 @@ async def _turn(entry: Entry, options: Options, postgres_pid: int) -> Turn:
         warm_up=options.warm_up,
         seconds=options.seconds,
     )
-    length = options.warm_up + options.seconds
+    length = perf_counter() - began
     cpu = [
-        (after - earlier) / length
-        for after, earlier in zip(_cpu(entry.contender, postgres_pid), before, strict=True)
+        after - earlier for after, earlier in zip(_cpu(entry.contender, postgres_pid), before, strict=True)
     ]
     stored = Balance(0, 0)
     if store:
@@ -107,7 +111,7 @@ async def _turn(entry: Entry, options: Options, postgres_pid: int) -> Turn:
         measured.latency(0.99),
         refused,
         stored,
-        (cpu[0], cpu[1], cpu[2]),
+        tuple(seconds / length for seconds in (*cpu[:3], max(0.0, cpu[3] - sum(cpu[:3])))),
     )
 
 
@@ -116,3 +120,4 @@ def _cpu(contender: Contender, postgres_pid: int) -> Iterator[float]:
     yield machine.cpu_seconds(postgres_pid)
     own = os.times()
     yield own.user + own.system
+    yield machine.busy_seconds()

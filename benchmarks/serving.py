@@ -21,8 +21,8 @@ async def serve(module: str, database_url: str, server: socket.socket) -> None:
     )  # fmt: skip
     running = uvicorn.Server(config)
     host, port = server.getsockname()
-    print(f"ready http://{host}:{port}", flush=True)  # connections wait in the backlog until it accepts
     server.listen(BACKLOG)
+    print(f"ready http://{host}:{port}", flush=True)  # connections wait in the backlog until it accepts
     await running.serve(sockets=[server])
 
 

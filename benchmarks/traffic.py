@@ -59,7 +59,7 @@ class Traffic(ABC):
 class KnownReports(Traffic):
     """Reports on messages that we sent: N101, and N102 of the same message a good while later."""
 
-    name, origin = "reports on known messages", "api"
+    name, origin = "known", "api"
 
     def __init__(self, messages: Sequence[Known]) -> None:
         self._facts = [
@@ -76,7 +76,7 @@ class KnownReports(Traffic):
 class ExternalReports(Traffic):
     """Reports on messages that somebody else sent: each is the first news of its message."""
 
-    name, origin = "reports on foreign messages", "external"
+    name, origin = "foreign", "external"
 
     def body(self, serial: int) -> bytes:
         return _SENT % (
@@ -90,7 +90,7 @@ class ExternalReports(Traffic):
 class InboundMessages(Traffic):
     """Messages from people; each has written before once a hundred thousand others have."""
 
-    name, origin = "inbound messages", "carrier"
+    name, origin = "inbound", "carrier"
 
     def body(self, serial: int) -> bytes:
         return _INBOUND % (b"12067%06d" % (serial % 100_000), b"MMSMO%09d" % serial, serial)

@@ -1,7 +1,7 @@
 """Runs migrations in one transaction, in the configured schema, functions included.
 
-The functions in ``receiver/sql`` are not versioned one by one: whatever the direction, they are dropped
-before the tables change and written anew when the tables stand at head (docs/decisions/0003).
+The functions in ``receiver/sql`` are not versioned one by one: they are written anew as a whole when they
+have changed and the tables stand at head, and dropped below it (docs/decisions/0003).
 """
 
 import asyncio
@@ -26,8 +26,6 @@ def run(connection: Connection, schema: str) -> None:
         sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"{schema}.migrate"}
     )
     connection.execute(sa.text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
-    for statement in sql.drop_statements(schema):
-        connection.execute(sa.text(statement))
     context.configure(
         connection=connection,
         target_metadata=SQLModel.metadata,
@@ -40,7 +38,19 @@ def run(connection: Connection, schema: str) -> None:
     )
     context.run_migrations()
     reached = context.get_context().get_current_heads()
-    if reached and reached == tuple(context.script.get_heads()):
+    _write_functions(
+        connection, schema, wanted=bool(reached) and reached == tuple(context.script.get_heads())
+    )
+
+
+def _write_functions(connection: Connection, schema: str, *, wanted: bool) -> None:
+    """Leaves them alone where they are as they should be: running processes know their types by number."""
+    marked = connection.scalar(sa.text(sql.MARK), {"type": f'"{schema}".{sql.MARKED_TYPE}'})
+    if wanted and marked == sql.fingerprint():
+        return
+    for statement in sql.drop_statements(schema):
+        connection.execute(sa.text(statement))
+    if wanted:
         for statement in sql.create_statements(schema):
             connection.exec_driver_sql(statement)
 

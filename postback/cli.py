@@ -38,6 +38,7 @@ app.add_typer(keys.app, name="keys")
 
 log = structlog.get_logger()
 
+_CHECKS = ("tokens", "basic", "bearer", "webhook_secret", "allow_from")
 _SENTENCES = (ConfigError, DatabaseError, EmbeddedPostgresError, StartError, SupervisorError)
 
 
@@ -129,7 +130,7 @@ def channels() -> None:
     if not settings.channels and practice.exists(settings):
         shown = practice.added(settings, "")  # what `up` adds where nothing is configured
     for channel in shown.channels.values():
-        checks = [name for name in ("tokens", "basic", "bearer", "allow_from") if getattr(channel, name)]
+        checks = [name for name in _CHECKS if getattr(channel, name)]
         print(f"{channel.name}\n  provider        {channel.provider}")
         print(f"  callback URL    {practice.callback_url(channel, base)}")
         print(f"  authentication  {', '.join(checks) or 'none (insecure)'}")

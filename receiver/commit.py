@@ -145,6 +145,8 @@ class GroupCommit(Generic[Item, Result]):
                 if state in _RETRY:
                     # a lock that another batch held, or a deadlock that Postgres broke: until the deadline
                     await asyncio.sleep(0.01)
+                elif _is_stale(error) and not fresh:
+                    await self._drop()  # nothing was written
                 elif self._repeatable and not fresh and (state.startswith(_LOST) or self._is_lost()):
                     await self._drop()  # it may have died long ago, with nobody looking
                 else:
@@ -186,6 +188,11 @@ class GroupCommit(Generic[Item, Result]):
             with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await connection.close(timeout=1)
         connection.terminate()
+
+
+def _is_stale(error: Exception) -> bool:
+    """Whether the connection knows our functions' types by numbers of before a migration."""
+    return isinstance(error, asyncpg.InternalServerError) and "cache lookup failed for type" in str(error)
 
 
 def is_unwell(error: Exception) -> bool:

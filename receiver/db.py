@@ -67,8 +67,11 @@ async def connect(database_url: str, **options: Any) -> "asyncpg.Connection[asyn
         raise DatabaseError(f"The database refuses the connection: {error}; check database_url.") from None
 
 
-async def check(database_url: str, schema: str) -> None:
-    """Whether the server answers, is new enough and is migrated. Raises ``DatabaseError``."""
+async def check(database_url: str, schema: str | None = None) -> None:
+    """Whether the server answers, is new enough and, if *schema* is named, migrated.
+
+    Raises ``DatabaseError``.
+    """
     connection = await connect(database_url)
     try:
         version = connection.get_server_version().major
@@ -76,7 +79,8 @@ async def check(database_url: str, schema: str) -> None:
             raise DatabaseError(
                 f"The database is Postgres {version}; Postback needs {MINIMUM_VERSION} or later: upgrade it."
             )
-        if await connection.fetchval("SELECT to_regclass($1)", f'"{schema}".feed_head') is None:
+        migrated = f'"{schema}".feed_head'
+        if schema is not None and await connection.fetchval("SELECT to_regclass($1)", migrated) is None:
             raise DatabaseError(f'The schema "{schema}" is not migrated; run: postback migrate')
     finally:
         with suppress(OSError, asyncpg.PostgresError):

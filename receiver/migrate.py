@@ -11,14 +11,18 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import migrations
-from receiver import partitions
+from receiver import db, partitions
 from receiver.db import async_url
 
 HEAD = "head"
 
 
 async def upgrade(database_url: str, schema: str) -> None:
-    """Everything that ``postback migrate`` does; harmless when there is nothing to do."""
+    """Everything that ``postback migrate`` does; harmless when there is nothing to do.
+
+    Raises ``DatabaseError``.
+    """
+    await db.check(database_url)
     await _run(database_url, schema, lambda config: command.upgrade(config, HEAD))
     engine = create_async_engine(async_url(database_url))
     async with engine.begin() as connection:

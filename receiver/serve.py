@@ -36,7 +36,7 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
         server.close()
         raise StartError(
             f"The address {host}:{port} cannot be used ({error.strerror}); stop what listens there, or "
-            "choose another with --port."
+            "choose another with --port or --host."
         ) from None
     return server
 

@@ -11,6 +11,7 @@ from sqlmodel import SQLModel
 import models  # noqa: F401 - fills SQLModel.metadata
 from receiver import migrate, partitions
 from receiver.db import async_url
+from receiver.ingest import Ingest
 from tests.conftest import SCHEMA
 from tests.support.store import arrival, postback, store
 
@@ -105,3 +106,21 @@ async def test_a_report_rewrites_its_messages_row_in_place(database_url: str) ->
     await db.close()
 
     assert 2 == updates["updates"] == updates["hot"]
+
+
+async def test_a_running_writer_survives_a_migration_and_a_change_of_the_functions(database_url: str) -> None:
+    """It knows the functions' types by number, and those are new when the functions are."""
+    ingest = Ingest(database_url, SCHEMA)
+    ingest.open()
+    stored = [await ingest.put(arrival(postback("N101", "T1")))]
+    await migrate.upgrade(database_url, SCHEMA)
+    stored.append(await ingest.put(arrival(postback("N101", "T2"))))
+
+    db = await asyncpg.connect(database_url)
+    await db.execute("COMMENT ON TYPE postback.event_in IS 'an older release'")
+    await db.close()
+    await migrate.upgrade(database_url, SCHEMA)
+    stored.append(await ingest.put(arrival(postback("N101", "T3"))))
+    await ingest.close()
+
+    assert ["applied"] * 3 == stored

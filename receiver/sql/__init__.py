@@ -6,6 +6,7 @@ configured name and the constants of `models` take their places.
 
 import re
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 from models.base import SCHEMA
@@ -47,6 +48,16 @@ _CONSTANTS = {
 }
 
 
+#: carries the fingerprint of the functions that stand in a database
+MARKED_TYPE = "event_in"
+MARK = "SELECT obj_description(to_regtype(:type)::oid, 'pg_type')"
+
+
+def fingerprint() -> str:
+    """Of all statements that `create_statements` yields, whatever the schema is called."""
+    return sha256("".join(_statements(SCHEMA)).encode()).hexdigest()
+
+
 def qualified(text: str, schema: str) -> str:
     """*text* with every ``postback.name`` in the configured schema and every ``:constant`` its value."""
     text = re.sub(rf"\b{SCHEMA}\.(?=[a-z])", f'"{schema}".', text)
@@ -55,6 +66,11 @@ def qualified(text: str, schema: str) -> str:
 
 def create_statements(schema: str) -> Iterator[str]:
     """One statement each: the driver prepares them, and prepares only one at a time."""
+    yield from _statements(schema)
+    yield f"COMMENT ON TYPE \"{schema}\".{MARKED_TYPE} IS '{fingerprint()}'"
+
+
+def _statements(schema: str) -> Iterator[str]:
     for name in _FILES:
         text = (Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")
         yield from re.split(r"(?<=;)\n\n(?=--|CREATE)", qualified(text, schema))
