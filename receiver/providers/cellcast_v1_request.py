@@ -76,7 +76,7 @@ def _recipient_problems(recipient: str | None) -> Iterator[Problem]:
 def _file_problems(submission: Submission) -> Iterator[Problem]:
     gif = any(checks.plain_type(file) in GIF for file in submission.media)
     # a GIF is fetched by the carrier, and no page says how large it may be
-    most = max((len(file.content or b"") for file in submission.media), default=0) if gif else LARGEST_FILE
+    most = max((file.size or 0 for file in submission.media), default=0) if gif else LARGEST_FILE
     yield from checks.one_file(CARRIER, submission.media, UPLOADED | GIF, most)
 
 

@@ -46,7 +46,7 @@ def one_file(
         if kind not in types and (kind or file.content is not None):
             detail = f"{carrier} takes {', '.join(dict.fromkeys(types.values()))}; this is none of them"
             yield Problem(f"/media/{place}/url", detail, code="media_error")
-        yield from too_long(carrier, f"/media/{place}/url", "bytes of a file", most, len(file.content or b""))
+        yield from too_long(carrier, f"/media/{place}/url", "bytes of a file", most, file.size or 0)
 
 
 def plain_type(file: OutgoingMedia) -> str | None:

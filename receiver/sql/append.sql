@@ -47,7 +47,7 @@ BEGIN
                 min(our_number) AS our_number, min(contact) AS contact, min(client_reference) AS client_reference
             FROM fresh GROUP BY target
         ) f
-        WHERE m.id = f.target
+        WHERE m.id = f.target AND m.id = ANY (targets) -- said twice, so that no plan reads the whole table
         RETURNING m.id, m.seen
     ), head AS (
         -- the last lock of every transaction: whoever holds it commits next
