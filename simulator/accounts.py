@@ -1,6 +1,7 @@
 """Who may send through the practice carriers, and where their callbacks go."""
 
 from collections.abc import Iterable, Iterator
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 class Account(BaseModel):
     """One customer of a practice carrier.
 
+    *api_key* is whatever the carrier calls its secret: x-api-key, APPKEY, apikey or a Bearer token.
     *callback_url* None switches callbacks off. *name* is what orders and the journal call the account; an
     empty one becomes the provider's name, numbered from the second account on.
     """
@@ -18,8 +20,18 @@ class Account(BaseModel):
     provider: str = "sinch_mms"
     api_key: str = Field(min_length=1, repr=False)
     callback_url: str | None
-    service_id: str | None = None
     name: str = ""
+    #: what callbacks carry: "user:password", a Bearer token, or (Sinch SMS) a signature made with the secret
+    basic: str | None = Field(default=None, min_length=1, repr=False)
+    bearer: str | None = Field(default=None, min_length=1, repr=False)
+    webhook_secret: str | None = Field(default=None, min_length=1, repr=False)
+    #: Sinch MMS: a send that does not name it is refused
+    service_id: str | None = None
+    #: Sinch SMS: the plan in the path; None takes any
+    service_plan_id: str | None = None
+    #: VoiceTel documents no callback: the shape of the broker behind it, or the names of its own *api*
+    shape: Literal["broker", "names"] = "broker"
+    api: Literal["2", "2.2"] = "2"
 
     @field_validator("callback_url")
     @classmethod
@@ -27,6 +39,10 @@ class Account(BaseModel):
         if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
             raise ValueError("must be an http or https URL, or null for no callbacks")
         return url
+
+
+#: what is never shown
+SECRETS = frozenset({"api_key", "basic", "bearer", "webhook_secret"})
 
 
 class Accounts:

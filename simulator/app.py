@@ -6,10 +6,15 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 
 from simulator.accounts import Account
+from simulator.cellcast import Cellcast
+from simulator.cellcast_v1 import CellcastV1
 from simulator.control import Control, Problem, problem
 from simulator.practice import Carrier, Practice
 from simulator.server import Server, config, listener
 from simulator.sinch_mms import SinchMms
+from simulator.sinch_sms import SinchSms
+from simulator.swift import Swift
+from simulator.voicetel import VoiceTel
 
 __all__ = ["Account", "create", "serve"]
 
@@ -19,7 +24,7 @@ PACE = 0.01
 #: seconds that open requests have to end when the server stops
 PATIENCE = 3
 
-_CARRIERS: tuple[type[SinchMms], ...] = (SinchMms,)
+_CARRIERS: tuple[type[Carrier], ...] = (SinchMms, SinchSms, Swift, Cellcast, CellcastV1, VoiceTel)
 
 
 def create(accounts: Sequence[Account], *, pace: float = PACE) -> Starlette:
@@ -29,7 +34,7 @@ def create(accounts: Sequence[Account], *, pace: float = PACE) -> Starlette:
     without a server around it, enter ``app.router.lifespan_context(app)``. Raises ``ValueError`` for an
     account whose provider has no practice carrier, or whose name is taken.
     """
-    practice = Practice(accounts, pace)
+    practice = Practice(accounts, pace, {carrier.name: carrier.retries for carrier in _CARRIERS})
     carriers: dict[str, Carrier] = {carrier.name: carrier(practice) for carrier in _CARRIERS}
     for account in practice.accounts:
         if account.provider not in carriers:

@@ -5,7 +5,8 @@ They ask for no key: a practice carrier belongs on a loopback address.
 
 import asyncio
 import difflib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import orjson
@@ -16,9 +17,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from simulator import files
-from simulator.accounts import Account
-from simulator.callbacks import Callback
-from simulator.faults import Order
+from simulator.accounts import SECRETS, Account
+from simulator.callbacks import JSON, Callback
+from simulator.faults import ANSWERS, Order
 from simulator.journal import CAPACITY, shown
 from simulator.practice import Carrier, Inbound, Practice, body_of
 
@@ -91,11 +92,7 @@ class Control:
 
     async def order_faults(self, request: Request) -> Response:
         order = _parsed(Order, await _body(request))
-        account = None if order.account is None else self._account(order.account)
-        providers = [account.provider] if account else list(self._carriers)
-        known = sorted(set.intersection(*(set(self._carriers[name].reports) for name in providers)))
-        if order.report not in known:
-            raise Problem("/report", f"must be one of: {', '.join(known)}")
+        self._check_words(order)
         try:
             return _json(self._practice.orders.add(order).shown(), 201)
         except ValueError as refused:
@@ -115,13 +112,20 @@ class Control:
         inbound = _parsed(Inbound, await _body(request))
         account = self._account(inbound.account)
         base_url = str(request.base_url).rstrip("/")
-        body = self._carriers[account.provider].inbound(inbound, base_url)
-        return await self._deliver(account, orjson.dumps(body), inbound.repeat)
+        carrier = self._carriers[account.provider]
+        callback = carrier.inbound(inbound, account, base_url)
+        if account.callback_url is None and carrier.polled:
+            return _json({"data": []}, 202)  # it waits until the customer fetches it
+        return await self._deliver(account, [callback] * inbound.repeat)
 
     async def postback(self, request: Request) -> Response:
         """Sends the body as it is, JSON or not."""
         query = _parsed(RawPostback, dict(request.query_params))
-        return await self._deliver(self._account(query.account), await _body(request), query.repeat)
+        content_type = request.headers.get("content-type", "")
+        if content_type in ("", "application/x-www-form-urlencoded"):  # what curl says of any body
+            content_type = JSON
+        callback = Callback(await _body(request), content_type=content_type)
+        return await self._deliver(self._account(query.account), [callback] * query.repeat)
 
     async def file(self, request: Request) -> Response:
         found = self._practice.files.read(request.path_params["name"])
@@ -130,16 +134,30 @@ class Control:
         content, content_type = found
         return Response(content, headers={"content-type": content_type})
 
-    async def _deliver(self, account: Account, body: bytes, repeat: int) -> Response:
+    async def _deliver(self, account: Account, callbacks: Sequence[Callback]) -> Response:
         """Waits for the first try of every copy and shows how each was answered."""
         if account.callback_url is None:
             raise Problem("/account", f'"{account.name}" has no callback_url', 409)
-        tries = self._practice.callbacks.start(account, [Callback(body)] * repeat)
+        tries = self._practice.callbacks.start(account, callbacks)
         if tries is None:
             raise Problem("", "the practice carrier is stopping", 503)
         await asyncio.wait({tries})
         entries = [] if tries.cancelled() else tries.result()
         return _json({"data": [shown(entry) for entry in entries]}, 202)
+
+    def _check_words(self, order: Order) -> None:
+        """Words and codes are those of the carriers that the order is for. Raises ``Problem``."""
+        accounts = [self._account(order.account)] if order.account else list(self._practice.accounts)
+        providers = {account.provider for account in accounts} or self._carriers.keys()
+        carriers = [self._carriers[name] for name in providers]
+        known = sorted(frozenset.intersection(*(carrier.reports for carrier in carriers)))
+        if order.report not in known:
+            raise Problem("/report", f"must be one of: {', '.join(known)}")
+        code = order.answer if isinstance(order.answer, str) and order.answer not in ANSWERS else None
+        if code and not any(re.fullmatch(carrier.codes, code) for carrier in carriers):
+            raise Problem(
+                "/answer", f"must be {', '.join(ANSWERS)}, an error code of the carrier or 400 to 599"
+            )
 
     def _account(self, name: str | None) -> Account:
         try:
@@ -184,7 +202,7 @@ def _problem_of(model: type[BaseModel], error: ErrorDetails) -> Problem:
 
 
 def _shown(account: Account) -> dict[str, Any]:
-    return account.model_dump(exclude={"api_key"})
+    return account.model_dump(exclude=set(SECRETS))
 
 
 async def _body(request: Request) -> bytes:

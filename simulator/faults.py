@@ -1,6 +1,7 @@
 """What can be ordered to go wrong, for whom and how often. The words are the same for every carrier."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal
@@ -8,6 +9,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationInfo, field_validator
 
 MAX_ORDERS = 10_000
+
+#: the answers that every carrier has in its own words
+ANSWERS = ("closed", "refused", "throttled")
 
 #: the recipient of orders that name none
 ANYONE = ""
@@ -41,12 +45,14 @@ class Faults(BaseModel):
     reference: bool = True
     #: Sinch MMS: ``trackingid`` instead of ``tracking-id``, as the platform's sister documents spell it
     trackingid: bool = False
+    #: Sinch MMS: the styles that its pages show
     timestamp: Literal["utc", "offset", "fraction", "none"] = "utc"
 
     @field_validator("answer", mode="before")
     @classmethod
     def _is_an_answer(cls, answer: Any) -> Any:
-        word = isinstance(answer, str) and re.fullmatch(r"closed|refused|throttled|[A-Z][0-9]{3}", answer)
+        # which codes there are is the carrier's matter: `Control` asks the carriers that the order is for
+        word = isinstance(answer, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{2,63}", answer)
         status = type(answer) is int and 400 <= answer <= 599
         if answer is not None and not word and not status:
             raise ValueError(
@@ -165,15 +171,22 @@ class Orders:
 
     def take(self, account: str, recipient: str = ANYONE) -> Faults:
         """What goes wrong with this request: the magic number's faults under all orders, newest on top."""
-        faults = MAGIC.get(recipient, NONE)
-        if not self._all:
-            return faults
-        standing = self._shelves.get(ANYONE, {}) | self._shelves.get(recipient, {})
-        for _, match in sorted(standing.items()):
-            if match.order.account in (None, account):
-                faults = faults.overlaid(match.order)
-                self._count(match)
-        return faults
+        return self.take_each(account, [recipient])[0]
+
+    def take_each(self, account: str, recipients: Sequence[str]) -> list[Faults]:
+        """The same for a request to several; an order is counted once, however many of them it is for."""
+        taken, counted = [], {}
+        for recipient in recipients:
+            faults = MAGIC.get(recipient, NONE)
+            standing = self._shelves.get(ANYONE, {}) | self._shelves.get(recipient, {}) if self._all else {}
+            for number, match in sorted(standing.items()):
+                if match.order.account in (None, account):
+                    faults = faults.overlaid(match.order)
+                    counted[number] = match
+            taken.append(faults)
+        for match in counted.values():
+            self._count(match)
+        return taken
 
     def clear(self) -> None:
         self._all.clear()

@@ -6,7 +6,6 @@ postback-notification-codes, mms-mo-postbacks), not from any client of it.
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import count
@@ -21,16 +20,21 @@ from starlette.routing import Route
 
 from simulator import sinch_mms_rules as rules
 from simulator.accounts import Account
-from simulator.callbacks import Callback, arranged
+from simulator.callbacks import Callback, Retries, arranged, moments
 from simulator.faults import Faults
 from simulator.media import Unfetchable, content_type
-from simulator.practice import Acceptance, Inbound, Practice, answered, body_of
+from simulator.practice import Acceptance, Answer, Inbound, Practice, answered, body_of
 from simulator.sinch_mms_rules import Fields, Refused
 
 #: the carrier's seconds between two reports, and until a saved MMS is encoded
 REPORT_PAUSE = 20.0
 ENCODING_TIME = 100.0
 MAX_SAVED = 10_000
+
+#: Sinch's own page on retries is not public beyond its start; these are its sister platform's terms: exactly
+#: HTTP 200 within 10 s, the next try 5 minutes later, 5 more tries at most
+#: (https://www.skycore.com/help/messaging-api-v2-intro/)
+RETRIES = Retries((300.0,) * 5, taken=range(200, 201))
 
 
 class Postback(NamedTuple):
@@ -82,6 +86,9 @@ class Saved:
 class SinchMms:
     name: ClassVar[str] = "sinch_mms"
     reports: ClassVar[frozenset[str]] = frozenset(REPORTS)
+    codes: ClassVar[str] = "[A-Z][0-9]{3}"
+    retries: ClassVar[Retries] = RETRIES
+    polled: ClassVar[bool] = False
 
     def __init__(self, practice: Practice) -> None:
         self._practice = practice
@@ -92,7 +99,7 @@ class SinchMms:
     def routes(self) -> list[Route]:
         return [Route(path, self._receive, methods=["POST"]) for path in ("/ep/v2/", "/ep/v2")]
 
-    def inbound(self, inbound: Inbound, base_url: str) -> dict[str, Any]:
+    def inbound(self, inbound: Inbound, account: Account, base_url: str) -> Callback:
         """The text travels as a .txt file: the postback has no field for it."""
         files = list(inbound.files)
         if inbound.text is not None:
@@ -104,7 +111,7 @@ class SinchMms:
             "message-subject": inbound.subject,
             "copy-to": [{"number": number} for number in inbound.copy_to] or None,
         }
-        return {
+        postback = {
             "origin": "MMS_MO",
             "code": "N401",
             "from": inbound.sender.removeprefix("+"),
@@ -115,14 +122,13 @@ class SinchMms:
             **{key: value for key, value in optional.items() if value is not None},
             "content": [{"file": url} for url in files],
         }
+        return Callback(orjson.dumps(postback))
 
     async def _receive(self, request: Request) -> Response:
         practice = self._practice
         body = await body_of(request)
         account = practice.accounts.of_key(self.name, request.headers.get("x-api-key", ""))
-        entry = practice.journal.add(
-            "request", body or b"", provider=self.name, account=account and account.name, answer=None
-        )
+        entry = practice.received(self.name, account, body)
         try:
             fields = rules.read(request.headers.get("content-type", ""), body)
             if account is None:
@@ -166,16 +172,14 @@ class SinchMms:
             answer["from"] = fields["from"]
         answer["status-details"] = "MMS request accepted and queued for processing and delivery."
         if account.callback_url is None:
-            return Acceptance(answer, ())
-        postbacks = REPORTS[faults.report]
+            return Acceptance(Answer(answer))
+        postbacks = REPORTS.get(faults.report, REPORTS["delivered"])
         pause = 0 if faults.early else REPORT_PAUSE * self._practice.pace
-        # reports in the wrong order tell of the past, not of the future
-        begun = datetime.now(UTC) - timedelta(seconds=pause * (len(postbacks) - 1) * faults.reordered)
         bodies = [
-            _report(postback, fields, tracking_id, begun + timedelta(seconds=place * pause), faults)
-            for place, postback in enumerate(postbacks)
+            _report(postback, fields, tracking_id, at, faults)
+            for postback, at in zip(postbacks, moments(len(postbacks), faults, pause), strict=True)
         ]
-        return Acceptance(answer, arranged(bodies, faults, pause))
+        return Acceptance(Answer(answer), [arranged(bodies, faults, pause)])
 
     def _save(self, account: Account, fields: Fields, faults: Faults, tracking_id: str) -> Acceptance:
         mms_id = str(next(self._mms_ids))
@@ -192,19 +196,23 @@ class SinchMms:
             "status-details": "MMS accepted and queued for encoding.",
         }
         if faults.report == "lost":
-            return Acceptance(answer, ())
+            return Acceptance(Answer(answer))
         postback = {"origin": "MMS_MT", "code": failure or "N003", "mms-id": mms_id}
         if failure:
             postback["status-details"] = "Encoding failed"
         if "client-reference" in fields and faults.reference:
             postback["client-reference"] = fields["client-reference"]
         body = orjson.dumps(postback)
-        return Acceptance(answer, [Callback(body, wait), *[Callback(body)] * (faults.duplicate - 1)])
+        return Acceptance(
+            Answer(answer), [[Callback(body, wait), *[Callback(body)] * (faults.duplicate - 1)]]
+        )
 
 
-def _failure(code: str) -> Mapping[str, Any]:
+def _failure(code: str) -> Answer:
     code = {"refused": "E114", "throttled": "E113"}.get(code, code)
-    return {"status": "failure", "error-code": code, "error-info": rules.ERRORS.get(code, "As ordered.")}
+    return Answer(
+        {"status": "failure", "error-code": code, "error-info": rules.ERRORS.get(code, "As ordered.")}
+    )
 
 
 def _report(postback: Postback, fields: Fields, tracking_id: str, at: datetime, faults: Faults) -> bytes:

@@ -613,7 +613,7 @@ async def test_any_body_can_be_posted_as_it_is(customer: Customer) -> None:
             "accounts",
             {"provider": "pigeon", "api_key": "k", "callback_url": None},
             "/provider",
-            "must be one of: sinch_mms",
+            "must be one of: sinch_mms, sinch_sms, swift, cellcast, cellcast_v1, voicetel",
         ),
         (
             "accounts",

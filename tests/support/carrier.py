@@ -43,7 +43,7 @@ async def running_simulator(accounts: Sequence[Account], *, pace: float = 0.001)
 
 
 class Receiver:
-    """A customer's callback URL: keeps every request in its order and answers *statuses* in turn, then 200."""
+    """A customer's callback URL: keeps all requests in their order, answers *statuses* in turn, then 200."""
 
     def __init__(self) -> None:
         self.url = ""

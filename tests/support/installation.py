@@ -12,6 +12,7 @@ from receiver import auth, config, db, secrets
 from receiver.app import App, providers_of
 from receiver.config import Settings
 from sender import loop
+from simulator.app import Account
 from tests.support.carrier import running, running_simulator
 
 CHANNEL, TOKEN, API_KEY = "sinch-us", "a-token-for-tests", "the-carriers-key"
@@ -38,8 +39,10 @@ def channel_keys(provider: str, carrier_url: str) -> dict[str, Any]:
 class Installation:
     """What a person would do to it, through its API and the practice carrier's control routes."""
 
-    def __init__(self, api: httpx.AsyncClient, carrier: httpx.AsyncClient, settings: Settings) -> None:
-        self.api, self.carrier, self.settings = api, carrier, settings
+    def __init__(
+        self, api: httpx.AsyncClient, carrier: httpx.AsyncClient, settings: Settings, account: Account
+    ) -> None:
+        self.api, self.carrier, self.settings, self.account = api, carrier, settings, account
         self._sender: tuple[asyncio.Task[None], asyncio.Event] | None = None
 
     async def send(self, to: str = THEM, **fields: Any) -> dict[str, Any]:
@@ -77,6 +80,16 @@ class Installation:
     async def order(self, **faults: Any) -> None:
         answer = await self.carrier.post("/practice/faults", json=faults)
         assert answer.is_success, answer.text
+
+    async def listed(self, number: int, **query: str) -> list[dict[str, Any]]:
+        """What *query* asks for, as soon as there are *number* of them. Raises ``TimeoutError``."""
+        async with asyncio.timeout(5):
+            while True:
+                answer = await self.api.get("/v1/messages", params={"limit": "200", **query})
+                found: list[dict[str, Any]] = answer.json()["data"]
+                if len(found) >= number:
+                    return found
+                await asyncio.sleep(0.02)
 
     async def journal(self) -> list[dict[str, Any]]:
         """The sends that the carrier received."""
@@ -121,7 +134,7 @@ async def installation(
                 [account] = practice.accounts(settings, url)
                 opened = await carrier.post("/practice/accounts", json=account.model_dump())
                 assert opened.is_success, opened.text
-                installed = Installation(api, carrier, settings)
+                installed = Installation(api, carrier, settings, account)
                 if sender:
                     installed.start_sender()
                 yield installed
