@@ -4,16 +4,21 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import orjson
 import pytest
+from uuid_utils.compat import uuid7
 
 from benchmarks.by_hand import STATUSES
 from benchmarks.stored import Balance, balance
 from benchmarks.traffic import ExternalReports, InboundMessages, KnownReports, known
+from models.status import Status
+from receiver.rows import SettledRow
+from tests.support.records import CHANNEL, accept, outgoing, own_event
 from tests.support.store import US, arrival, postback, send, store
 
 ROOT = Path(__file__).parent.parent
@@ -93,7 +98,6 @@ async def test_a_batch_reads_no_more_when_the_tables_have_grown_since_its_plans_
     reads = [await _reads(connection, turn) for turn in range(30)]
     await connection.close()
 
-    print("READS", reads)
     assert reads[10] > 0
     assert reads[29] < reads[10] * 1.3
 
@@ -109,13 +113,47 @@ async def _reads(connection: asyncpg.Connection, turn: int) -> int:
     return await _rows_read(connection) - before
 
 
+async def test_a_call_reads_no_more_when_the_queue_has_grown_since_its_plans_were_made(
+    database_url: str,
+) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("VACUUM ANALYZE")
+    reads = [await _sent(connection, database_url) for _ in range(10)]
+    for _ in range(10):
+        await accept(database_url, *(outgoing() for _ in range(100)))
+    reads.append(await _sent(connection, database_url))
+    await connection.close()
+
+    assert reads[9] > 0
+    assert reads[10] < reads[9] * 1.3
+
+
+async def _sent(connection: asyncpg.Connection, database_url: str) -> int:
+    """How many rows are read to send 20 more messages, from the queue to the carrier's answer."""
+    await accept(database_url, *(outgoing() for _ in range(20)))
+    minute = timedelta(minutes=1)
+    before = await _rows_read(connection)
+    claimed = await connection.fetch("SELECT id FROM postback.claim($1, 20, 1, NULL, $2)", CHANNEL, minute)
+    ids, submissions = [row["id"] for row in claimed], [uuid7() for _ in claimed]
+    begun = await connection.fetch(
+        "SELECT id FROM postback.begin_calls($1, $2, $3, $4)", ids, submissions, 20 * [False], 20 * [minute]
+    )
+    assert 20 == len(begun)
+    await connection.execute(
+        "SELECT postback.settle($1, $2, '{}')",
+        [SettledRow(*pair, None, None) for pair in zip(ids, submissions, strict=True)],
+        [own_event(message_id, Status.QUEUED, source="sender") for message_id in ids],
+    )
+    return await _rows_read(connection) - before
+
+
 async def _rows_read(connection: asyncpg.Connection) -> int:
     await connection.execute("SELECT pg_stat_force_next_flush()")
     read: int = await connection.fetchval(
         """SELECT (sum(t.seq_tup_read) + (SELECT sum(i.idx_tup_read) FROM pg_stat_user_indexes i
                                           WHERE i.relname ~ $1))::integer
            FROM pg_stat_user_tables t WHERE t.relname ~ $1""",
-        "^(message|event|reference|conversation|submission)",
+        "^(message|event|reference|conversation|submission|outbox)",
     )
     return read
 

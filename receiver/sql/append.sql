@@ -4,7 +4,8 @@
 -- `found_by` tells by which way each report found its message, as a bit.
 -- Answers with the ids of the payloads that brought something new.
 CREATE FUNCTION postback.append(events postback.event_in[], targets uuid[], found_by integer[]) RETURNS uuid[]
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_nestloop = off AS $$
 DECLARE
     news uuid[];
     troubled uuid[];

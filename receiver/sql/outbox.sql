@@ -5,7 +5,8 @@
 CREATE FUNCTION postback.claim(
     the_channel text, calls integer, per_call integer, spacing interval, lease interval
 ) RETURNS TABLE (id uuid, kind varchar, call bigint, turn_in interval)
-LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
+LANGUAGE plpgsql SET lock_timeout = '500ms'
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_nestloop = off AS $$
 #variable_conflict use_column
 DECLARE
     horizon CONSTANT interval := '250 ms';
@@ -43,20 +44,22 @@ BEGIN
     END IF;
     RETURN QUERY
     UPDATE postback.outbox o SET state = 'claimed', lease_until = moment + lease
-    FROM unnest(ids, turns) AS g (id, call) WHERE o.id = g.id
+    FROM unnest(ids, turns) AS g (id, call) WHERE o.id = g.id AND o.id = ANY (ids)
     RETURNING o.id, o.kind, g.call, first_turn - moment + coalesce(spacing, '0') * (g.call - 1);
 END $$;
 
 -- The second mark, committed just before the requests leave: claimed -> calling. The submissions' rows are
 -- made here, one per recipient where a call has several, so a report that beats the carrier's answer finds
 -- its message. Answers with what to send; a row whose claim was lost meanwhile is not among it.
+-- Here and in `settle` ids are compared with the array too, for the reason that `located` gives.
 CREATE FUNCTION postback.begin_calls(
     ids uuid[], submissions uuid[], per_recipient boolean[], leases interval[]
 ) RETURNS TABLE (
     id uuid, submission_id uuid, kind varchar, attempt integer, our_number varchar, contact varchar,
     message_kind varchar, text varchar, subject varchar, fallback_text varchar, expires_at timestamptz,
     options jsonb, provider_template_id varchar, template_id uuid, media jsonb, content jsonb, name varchar)
-LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
+LANGUAGE plpgsql SET lock_timeout = '500ms'
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_nestloop = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
@@ -64,13 +67,13 @@ BEGIN
         UPDATE postback.outbox o SET state = 'calling', lease_until = clock_timestamp() + w.lease,
             attempts = o.attempts + 1, submission_id = w.submission_id
         FROM unnest(ids, submissions, per_recipient, leases) AS w (id, submission_id, per_recipient, lease)
-        WHERE o.id = w.id AND o.state = 'claimed' AND o.lease_until > clock_timestamp()
+        WHERE o.id = w.id AND o.id = ANY (ids) AND o.state = 'claimed' AND o.lease_until > clock_timestamp()
         RETURNING o.id, o.submission_id, o.kind, o.channel, o.attempts, w.per_recipient
     ), submitted AS (
         INSERT INTO postback.submission (id, recipient, message_id, channel, attempt)
         SELECT c.submission_id, CASE WHEN c.per_recipient THEN coalesce(m.contact, '') ELSE '' END,
             c.id, c.channel, c.attempts
-        FROM calling c LEFT JOIN postback.message m ON m.id = c.id
+        FROM calling c LEFT JOIN postback.message m ON m.id = c.id AND m.id = ANY (ids)
         -- the same person twice in one call: whose report it is nobody can tell, the first has it
         ON CONFLICT DO NOTHING
     )
@@ -83,8 +86,8 @@ BEGIN
          FROM postback.media f LEFT JOIN postback.file held ON held.id = f.id WHERE f.message_id = c.id),
         t.content, t.name
     FROM calling c
-    LEFT JOIN postback.message m ON m.id = c.id
-    LEFT JOIN postback.message_body b ON b.message_id = c.id
+    LEFT JOIN postback.message m ON m.id = c.id AND m.id = ANY (ids)
+    LEFT JOIN postback.message_body b ON b.message_id = c.id AND b.message_id = ANY (ids)
     LEFT JOIN postback.template stored ON stored.id = b.template_id
     LEFT JOIN postback.template t ON t.id = c.id AND c.kind = 'template'
     ORDER BY c.id;
@@ -95,8 +98,10 @@ END $$;
 CREATE FUNCTION postback.settle(
     settled postback.settled_in[], events postback.event_in[], templates postback.template_in[]
 ) RETURNS void
-LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
+LANGUAGE plpgsql SET lock_timeout = '500ms'
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_nestloop = off AS $$
 DECLARE
+    ids CONSTANT uuid[] := ARRAY(SELECT s.id FROM unnest(settled) s);
     targets uuid[];
     found_by integer[];
 BEGIN
@@ -104,12 +109,12 @@ BEGIN
         SELECT * INTO targets, found_by FROM postback.resolve(events);
     END IF;
     PERFORM FROM postback.outbox o JOIN unnest(settled) s ON s.id = o.id AND s.submission_id = o.submission_id
-    ORDER BY o.id FOR UPDATE OF o;
+    WHERE o.id = ANY (ids) ORDER BY o.id FOR UPDATE OF o;
     UPDATE postback.outbox o SET state = 'queued', next_at = clock_timestamp() + s.again_in, lease_until = NULL
     FROM unnest(settled) s
-    WHERE s.id = o.id AND s.submission_id = o.submission_id AND s.again_in IS NOT NULL;
+    WHERE s.id = o.id AND o.id = ANY (ids) AND s.submission_id = o.submission_id AND s.again_in IS NOT NULL;
     DELETE FROM postback.outbox o USING unnest(settled) s
-    WHERE s.id = o.id AND s.submission_id = o.submission_id AND s.again_in IS NULL;
+    WHERE s.id = o.id AND o.id = ANY (ids) AND s.submission_id = o.submission_id AND s.again_in IS NULL;
     INSERT INTO postback.awaited_report (message_id, due)
     SELECT s.id, clock_timestamp() + s.report_within FROM unnest(settled) s WHERE s.report_within IS NOT NULL
     ON CONFLICT DO NOTHING;

@@ -34,9 +34,10 @@ END $$;
 -- a guess that has exactly one answer; `referenced` by the carrier's id. Our reference counts only at the
 -- door of the message's own channel and with the message's own recipient: nobody reports across channels.
 --
--- Here and wherever a batch meets the large tables: OFFSET 0 and `(SELECT true ...) IS NULL` make the planner
--- look up row by row in an index. Plans are made once for a connection, when a month's partition may still be
--- empty, and a join that suits an empty table reads a full one from end to end.
+-- Plans are made once for a connection, when a month's partition may still be empty, and a join that suits an
+-- empty table reads a full one from end to end. So wherever a batch meets the large tables, the planner is left
+-- no way but to look up in an index what the batch names: OFFSET 0 and `(SELECT true ...) IS NULL` go row by
+-- row; where rows are changed, the ids stand once more as `= ANY (...)`, with nested loops off.
 CREATE FUNCTION postback.located(events postback.event_in[])
 RETURNS TABLE (
     place bigint, own uuid, referenced uuid, candidate uuid, found_by integer,

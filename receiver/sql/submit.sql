@@ -18,7 +18,10 @@ BEGIN
         request_hash = excluded.request_hash, message_ids = excluded.message_ids, created_at = excluded.created_at
         WHERE i.created_at < clock_timestamp() - interval '7 days';
     SELECT array_agg(k.request) INTO answered
-    FROM unnest(keys) k JOIN postback.idempotency i ON i.scope = k.scope AND i.key = k.key
+    FROM unnest(keys) k
+    CROSS JOIN LATERAL (
+        SELECT i.message_ids FROM postback.idempotency i WHERE i.scope = k.scope AND i.key = k.key OFFSET 0
+    ) i
     WHERE i.message_ids <> k.message_ids;
     SELECT array_agg(m) INTO fresh FROM unnest(messages) m WHERE m.request <> ALL (coalesce(answered, '{}'));
 
@@ -57,6 +60,10 @@ BEGIN
     PERFORM pg_notify(wake_up, '');
     RETURN QUERY
     SELECT k.request, i.message_ids, i.request_hash
-    FROM unnest(keys) k JOIN postback.idempotency i ON i.scope = k.scope AND i.key = k.key
+    FROM unnest(keys) k
+    CROSS JOIN LATERAL (
+        SELECT i.message_ids, i.request_hash FROM postback.idempotency i
+        WHERE i.scope = k.scope AND i.key = k.key OFFSET 0
+    ) i
     WHERE k.request = ANY (answered);
 END $$;
