@@ -114,6 +114,8 @@ class SinchSms(Provider):
         return self._request("GET", channel, f"/{batch_id}/delivery_report/{digits}", b"")
 
     def told(self, answer: Answer, channel: ChannelSettings) -> list[Event]:
+        if answer.status == 404:
+            return []  # no report yet
         if answer.status != 200:
             raise Unreadable(f"the question was answered with HTTP {answer.status}")
         return self.parse(Request("GET", b"", {}, answer.body), channel)
