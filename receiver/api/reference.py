@@ -14,6 +14,7 @@ pre { background: #f5f5f2; padding: .8rem; overflow-x: auto }
 table { border-collapse: collapse; width: 100%; margin: .5rem 0 1rem }
 th, td { text-align: left; vertical-align: top; padding: .25rem .8rem .25rem 0 }
 th, td { border-bottom: 1px solid #ddd }
+td:last-child { min-width: 14rem }
 h2 { margin-top: 2.5rem; border-bottom: 2px solid #222 }
 nav a { margin-right: 1rem }
 @media (prefers-color-scheme: dark) {
