@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import structlog
 import typer
+import uvloop
 
 from postback import keys, logs, practice
 from postback.embedded import EmbeddedPostgresError
@@ -81,7 +82,8 @@ def serve(
         # uvicorn raises the signal again when it has stopped; a stop that was asked for is no failure
         for sent in (signal.SIGINT, signal.SIGTERM):
             signal.signal(sent, lambda *_: sys.exit(0))
-        asyncio.run(run_server(settings, server, lambda: _ready(f"http://{host}:{port}")))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run_server(settings, server, lambda: _ready(f"http://{host}:{port}")))
         return
     server.close()
     # each worker listens for itself, and the kernel spreads the callers over them

@@ -1,5 +1,6 @@
 """Runs the receiver: one worker in this process, or several under uvicorn's supervision."""
 
+import gc
 import resource
 import socket
 from collections.abc import Callable
@@ -44,6 +45,7 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
 async def serve(settings: Settings, server: socket.socket, ready: Callable[[], None]) -> None:
     """Serves on *server* until SIGINT or SIGTERM; calls *ready* once requests are accepted."""
     raise_file_limit()
+    rest_the_collector()
     await db.check(settings.database_url, settings.db_schema)
     await _Announced(config(App(settings)), ready).serve(sockets=[server])
 
@@ -66,6 +68,14 @@ def config(
         proxy_headers=False,  # receiver.callers believes the proxies that the configuration names
         backlog=BACKLOG,
     )
+
+
+def rest_the_collector() -> None:
+    """What is there at the start stays, and is not looked through again; and garbage in cycles is rare here,
+    so it is looked for less often (docs/performance.md)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
 
 
 def raise_file_limit() -> None:
