@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import orjson
 from starlette.types import Scope
@@ -38,12 +39,10 @@ class Caller:
 
 def authentic(caller: Caller, channel: ChannelSettings, provider: Provider) -> bool:
     """Whether *caller* passes every check that the channel is configured for, beyond its token."""
-    # HTTP libraries write a header's bytes as Latin-1, whatever they were
-    given = caller.request.headers.get("authorization", "").encode("latin-1", "replace")
     return (
         (not channel.allow_from or _within(caller.peer, channel.allow_from))
-        and (channel.basic is None or _same(_basic(given), channel.basic))
-        and (channel.bearer is None or _same(_credentials(given, b"bearer"), channel.bearer))
+        and (channel.basic is None or _same(_basic(_given(caller.request)), channel.basic))
+        and (channel.bearer is None or _same(_credentials(_given(caller.request), b"bearer"), channel.bearer))
         and provider.authenticate(caller.request, channel)
     )
 
@@ -66,15 +65,29 @@ def kept_headers(headers: Mapping[str, str], secrets: Secrets) -> str:
     """The headers as JSON, credentials as keyed hashes."""
     kept = {}
     for name, value in headers.items():
-        if _CREDENTIAL.search(name):
+        if _is_credential(name):
             kept[name] = f"hmac:{secrets.keyed_hash('credential', value.encode()).hex()}"
         elif name not in _DROPPED:
-            kept[name] = _CALLBACK_URL.sub(r"\1***", value.replace("\0", ""))
+            readable = value.replace("\0", "")
+            kept[name] = _CALLBACK_URL.sub(r"\1***", readable) if "/hooks/" in readable else readable
     return orjson.dumps(kept).decode()
 
 
 def kept_query(query: bytes) -> str:
+    if not query:
+        return ""
     return _SECRET_PARAMETER.sub(rb"\1\2=***", query).decode("latin-1").replace("\0", "")
+
+
+# carriers send the same few headers again and again; a name is no longer than all headers may be
+@lru_cache(maxsize=512)
+def _is_credential(name: str) -> bool:
+    return _CREDENTIAL.search(name) is not None
+
+
+def _given(request: Request) -> bytes:
+    # HTTP libraries write a header's bytes as Latin-1, whatever they were
+    return request.headers.get("authorization", "").encode("latin-1", "replace")
 
 
 def _without_port(hop: str) -> str:

@@ -26,8 +26,8 @@ def international(raw: str) -> str:
     """
     if _E164.fullmatch(raw):
         return raw
-    plain = _SEPARATORS.sub("", raw)
-    if _E164.fullmatch(plain):
+    plain = raw if raw.isdigit() else _SEPARATORS.sub("", raw)
+    if plain is not raw and _E164.fullmatch(plain):
         return plain
     digits = plain.removeprefix("+")
     if is_short_code(digits):
@@ -83,3 +83,8 @@ def is_short_code(raw: str) -> bool:
 def masked(number: str | None) -> str | None:
     """For logs: the last two digits only."""
     return None if number is None else "*" * max(len(number) - 2, 0) + number[-2:]
+
+
+def redacted(number: str) -> str:
+    """For what is kept without the person: the last four digits hidden, +1206555XXXX."""
+    return number[:-4] + "X" * min(4, len(number))

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 
@@ -21,6 +22,7 @@ DEADLINE = 0.25
 class Hasty(BoundedProtocol):
     deadline = DEADLINE
     linger = 0.1
+    unread = 0.5
     largest_headers = 4096
 
 
@@ -28,7 +30,6 @@ class Hasty(BoundedProtocol):
 async def started(postgres_url: str, template_url: str) -> AsyncIterator[Receiver]:
     url = await copied(postgres_url, template_url, "protocol")
     async with running(url, protocol=Hasty) as receiver:
-        receiver.app._webhooks.body_deadline = DEADLINE
         yield receiver
 
 
@@ -64,6 +65,10 @@ async def spoken(
         return b"reset"
     finally:
         writer.close()
+
+
+def connections(receiver: Receiver) -> list[BoundedProtocol]:
+    return [one for one in receiver.server.server_state.connections if isinstance(one, BoundedProtocol)]
 
 
 def statuses(answer: bytes) -> list[int]:
@@ -108,6 +113,38 @@ async def test_a_caller_who_drips_bytes_does_not_keep_his_connection(receiver: R
 
     assert expected == statuses(answer)
     assert DEADLINE * 0.9 < took < DEADLINE * 2 + 0.5
+
+
+async def test_headers_and_body_of_a_report_have_one_deadline_together(receiver: Receiver) -> None:
+    head = request().removesuffix(REPORT)
+    drops = [head[at : at + 24] for at in range(10, len(head), 24)] + [b" "] * 100
+
+    answer, took = await dripped(receiver, head[:10], drops)
+
+    assert [408] == statuses(answer)
+    assert DEADLINE * 0.9 < took < DEADLINE * 1.5
+    assert [] == await receiver.payloads()
+
+
+async def test_a_slow_body_does_not_cost_the_requests_before_it_their_answers(receiver: Receiver) -> None:
+    begun = request() + request(b'{"code": "N101", "tracking-id": "a"}')
+    slow = request().replace(b": 36", b": 999")
+
+    answer, _ = await dripped(receiver, begun + slow, [b" "] * 100)
+
+    assert [200, 200, 408] == statuses(answer)
+    assert 2 == len(await receiver.payloads())
+
+
+async def test_another_body_has_the_time_that_its_reader_gives_it(receiver: Receiver) -> None:
+    """Only reports are sure to be short."""
+    headers = [b"authorization: Bearer " + receiver.key.encode(), b"content-type: application/json"]
+    head = request(b" " * 12, *headers, b"connection: close", target=b"/v1/messages").rstrip(b" ")
+
+    answer, took = await dripped(receiver, head, [b" "] * 12)
+
+    assert [422] == statuses(answer)
+    assert took > DEADLINE * 2
 
 
 async def test_a_caller_who_never_says_anything_is_left_without_a_word(receiver: Receiver) -> None:
@@ -168,6 +205,43 @@ async def test_pipelined_requests_are_answered_in_their_order(receiver: Receiver
 
     assert [200, 404, 200, 200, 405, 200] == statuses(await spoken(receiver, b"".join(said)))
     assert 3 == len(await receiver.payloads())
+
+
+async def test_who_pipelines_without_end_is_answered_so_far_and_no_further(receiver: Receiver) -> None:
+    """A request that waits takes some kilobytes, and one read from the socket holds thousands."""
+    longest, nowhere = 0, request(b"", target=b"/hooks/a/b")
+    done = asyncio.create_task(spoken(receiver, nowhere * 20_000, within=10))
+    while not done.done():
+        longest = max([longest, *(len(one.pipeline) for one in connections(receiver))])
+        await asyncio.sleep(0)
+
+    assert Hasty.longest_pipeline == longest
+    assert {404} == set(statuses(await done))
+
+
+async def test_a_caller_who_does_not_read_his_answers_does_not_keep_his_connection(
+    receiver: Receiver,
+) -> None:
+    loop = asyncio.get_running_loop()
+    with socket.socket() as caller:
+        caller.setblocking(False)
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        others = set(connections(receiver))
+        await loop.sock_connect(caller, receiver.address)
+        async with asyncio.timeout(20):
+            while not (connected := set(connections(receiver)) - others):  # noqa: ASYNC110 - the server's
+                await asyncio.sleep(0.01)
+            [theirs] = connected
+            # the kernel's own room, which would take megabytes of answers
+            theirs.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+            while not theirs.flow.write_paused:
+                await loop.sock_sendall(caller, request(b"", target=b"/hooks/a/b") * 20)
+                await asyncio.sleep(0.01)
+            full = time.monotonic()
+            while theirs in connections(receiver):  # noqa: ASYNC110 - the server's
+                await asyncio.sleep(0.01)
+
+    assert Hasty.unread * 0.9 < time.monotonic() - full < Hasty.unread + 0.5
 
 
 async def test_a_request_that_comes_byte_by_byte_is_a_request(receiver: Receiver) -> None:
@@ -316,3 +390,30 @@ async def test_a_body_longer_than_announced_is_cut_where_it_was_announced_to_end
 
     assert [200] == statuses(answer)
     assert [REPORT] == [payload["body"] for payload in await receiver.payloads()]
+
+
+async def test_what_a_caller_has_just_sent_is_answered_when_the_server_is_told_to_stop(
+    postgres_url: str, template_url: str
+) -> None:
+    """He asks again and again on one connection; the last answer says that it is the last."""
+    url = await copied(postgres_url, template_url, "stopping")
+    async with running(url) as stopping:
+        reader, writer = await asyncio.open_connection(*stopping.address)
+        asked = 0
+        heads: list[bytes] = []
+        while not heads or b"connection: close" not in heads[-1]:
+            if asked == 3:
+                stopping.server.stop()
+            writer.write(request())
+            asked += 1
+            heads.append(await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 3))
+            length = re.search(rb"content-length: (\d+)", heads[-1])
+            assert length
+            await reader.readexactly(int(length[1]))
+            await asyncio.sleep(0.05)
+        rest = await asyncio.wait_for(reader.read(), 3)
+        writer.close()
+
+    assert [200] * asked == statuses(b"".join(heads))
+    assert asked > 3
+    assert b"" == rest

@@ -29,7 +29,7 @@ from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
 from receiver.providers import batch, cellcast_answers, cellcast_request, multipart, reading
 from receiver.providers.base import Provider
-from receiver.providers.reading import identifier, inner, national, text, word
+from receiver.providers.reading import identifier, inner, message_text, national, text, word
 
 #: Cellcast writes times without a zone; a capture of 2022 fits Melbourne's and Sydney's summer time alone
 ZONE = "Australia/Sydney"
@@ -187,7 +187,7 @@ class Cellcast(Provider):
 def _inbound(fields: Fields, region: str) -> Inbound:
     """A reply, from the callback or a polled page; both name it by the same id."""
     message_id = identifier(fields.get("messageid"), "message_id")
-    sender, said = national(fields.get("from"), region), text(fields.get("body"))
+    sender, said = national(fields.get("from"), region), message_text(fields.get("body"))
     if message_id is None and sender is None:
         raise Unreadable("the inbound message has neither message_id nor from")
     account = word(fields.get("subaccountid"))

@@ -27,7 +27,7 @@ from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
 from receiver.providers import batch, cellcast_v1_request, multipart, reading
 from receiver.providers.base import Provider
-from receiver.providers.reading import identifier, inner, national, text, word
+from receiver.providers.reading import identifier, inner, message_text, national, text, word
 
 REGION = "AU"
 #: the documents say message; others have seen reply, and body is what the polled list has
@@ -152,7 +152,7 @@ def _inbound(fields: Fields, channel: ChannelSettings) -> Inbound:
     if message_id is None and sender is None:
         raise Unreadable("the inbound message has neither _id nor sender")
     recipient = _number(fields.get("receiver"), channel)
-    said = next((found for key in _TEXT_KEYS if (found := text(fields.get(key)))), None)
+    said = message_text(*map(fields.get, _TEXT_KEYS))
     return Inbound(
         provider_message_id=message_id,
         identity=(message_id,) if message_id else (sender, recipient, said),

@@ -1,5 +1,6 @@
 """A carrier's request as an object, whichever way it was written: JSON, a form, a multipart form, a query."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -40,10 +41,15 @@ def document(request: Request) -> Any:
     boundary = _boundary(request)
     if boundary:
         return _fields(_parts(body, boundary))
-    start = body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if start in (b"{", b"[", b"<") or b"=" not in body:
+    if _start(body) in ("{", "[", "<") or b"=" not in body:
         return reading.document(body)
     return _fields(_pairs(body))
+
+
+def _start(body: bytes) -> str:
+    """The first letter, in whichever UTF: of JSON in UTF-16 the first byte may be a zero."""
+    begins = body[:64].decode(json.detect_encoding(body), "replace")
+    return begins.removeprefix("\ufeff").lstrip()[:1]
 
 
 def _boundary(request: Request) -> bytes | None:

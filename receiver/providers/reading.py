@@ -9,7 +9,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -22,6 +22,8 @@ E = TypeVar("E")
 
 LONGEST_ID = 255
 LONGEST_PAUSE = 86400.0
+#: a carrier's own keys are shorter; longer ones are not worth remembering
+_LONGEST_KEY = 64
 
 #: by the extension of a URL; mimetypes would answer differently on every machine
 CONTENT_TYPES = {
@@ -52,7 +54,10 @@ def document(body: bytes) -> Any:
     if decoded.startswith("<"):
         raise Unreadable("the body is XML; ask the carrier for JSON callbacks")
     try:
-        return _DECODER.decode(decoded)
+        found, end = _DECODER.raw_decode(decoded)
+        if end < len(decoded):
+            raise json.JSONDecodeError("Extra data", decoded, end)
+        return found
     except json.JSONDecodeError as error:
         raise Unreadable(f"the body is not JSON: {error}") from None
     except RecursionError:
@@ -94,7 +99,14 @@ def keyed(value: Any) -> dict[str, Any]:
 
 def folded(key: str) -> str:
     """*key* as `keyed` writes it."""
+    return _remembered(key) if len(key) <= _LONGEST_KEY else _folded(key)
+
+
+def _folded(key: str) -> str:
     return key.translate(_KEY_NOISE).lower()
+
+
+_remembered = lru_cache(maxsize=4096)(_folded)
 
 
 def inner(value: Any) -> dict[str, Any]:
@@ -106,8 +118,21 @@ def text(value: Any) -> str | None:
     """Text as it came, but for what Postgres cannot hold: NUL goes, a lone surrogate becomes ``?``."""
     if not isinstance(value, str):
         return None
-    kept = value.replace("\0", "").encode("utf-8", "replace").decode()
-    return kept if kept.strip() else None
+    kept = _storable(value)
+    return None if kept.isspace() else kept or None
+
+
+def message_text(*values: Any) -> str | None:
+    """What a person wrote, kept as `text` keeps it: the first of *values* with more than blanks in it, else
+    the first with blanks alone, because people send those too."""
+    kept = [found for value in values if isinstance(value, str) and (found := _storable(value))]
+    return next((found for found in kept if not found.isspace()), next(iter(kept), None))
+
+
+def _storable(value: str) -> str:
+    if value.isprintable():  # neither NUL nor a surrogate is
+        return value
+    return value.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def word(value: Any) -> str | None:

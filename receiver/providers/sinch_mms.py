@@ -33,7 +33,7 @@ from receiver.config import ChannelSettings
 from receiver.phone import international
 from receiver.providers import reading, sinch_mms_request
 from receiver.providers.base import Provider
-from receiver.providers.reading import identifier, moment, number, text, word
+from receiver.providers.reading import identifier, message_text, moment, number, text, word
 
 DAY = 86400
 FAILURES = frozenset(status for status, bit in STATUS_BIT.items() if bit & FAILURE_BITS)
@@ -219,7 +219,7 @@ def _inbound(fields: Fields, code: str | None) -> Inbound:
         recipient=recipient,
         participants=tuple(map(international, reading.listed(fields.get("copyto"), "number"))),
         # the page knows no such field: the text is a .txt among the files
-        text=text(fields.get("messagetext")) or text(fields.get("text")),
+        text=message_text(fields.get("messagetext"), fields.get("text")),
         subject=text(fields.get("messagesubject")),
         media=tuple(MediaPart(url, reading.content_type(url)) for url in urls),
         kind="mms",

@@ -12,7 +12,7 @@ from typing import Any
 
 from models.events import Inbound, MediaPart, Unreadable
 from receiver.providers import reading
-from receiver.providers.reading import identifier, moment, number, text, word
+from receiver.providers.reading import identifier, message_text, moment, number, text, word
 
 Fields = Mapping[str, Any]
 
@@ -31,7 +31,7 @@ def inbound(fields: Fields, type_: str) -> Inbound:
         raise Unreadable("the inbound message has neither id nor from")
     body = fields.get("body")
     parts = reading.keyed(body) if isinstance(body, dict) else {}
-    said = _decoded(body) if type_ == "mo_binary" else text(body) or text(parts.get("message"))
+    said = _decoded(body) if type_ == "mo_binary" else message_text(body, parts.get("message"))
     files = list(_files(parts))
     received, sent = word(fields.get("receivedat")), word(fields.get("sentat")) or word(fields.get("sendat"))
     metadata: dict[str, Any] = {
@@ -69,7 +69,7 @@ def _decoded(body: Any) -> str | None:
         found = base64.b64decode(word(body) or "", validate=True).decode()
     except (binascii.Error, ValueError):
         return None
-    return None if _CONTROL.search(found) else text(found)
+    return None if _CONTROL.search(found) else message_text(found)
 
 
 def _files(parts: Fields) -> Iterator[Fields]:

@@ -32,7 +32,7 @@ from receiver.config import ChannelSettings
 from receiver.phone import international
 from receiver.providers import reading, swift_codes, swift_parts, swift_request
 from receiver.providers.base import Provider
-from receiver.providers.reading import identifier, moment, number, text, word
+from receiver.providers.reading import identifier, message_text, moment, number, word
 
 Fields = Mapping[str, Any]
 
@@ -148,7 +148,7 @@ def _inbound(fields: Fields, kind: str) -> Inbound:
     if message_id is None and sender is None:
         raise Unreadable("the inbound message has neither id nor from")
     data = fields.get("data")
-    said, media = swift_parts.contents(data) if kind == "mms" else (text(fields.get("body")), ())
+    said, media = swift_parts.contents(data) if kind == "mms" else (message_text(fields.get("body")), ())
     time = moment(fields.get("timestamp"))
     written = time.isoformat() if time else word(fields.get("timestamp"))
     digests = [sha256(part.content or b"").hexdigest() for part in media]

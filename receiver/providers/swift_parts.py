@@ -50,7 +50,7 @@ def contents(data: Any) -> tuple[str | None, tuple[MediaPart, ...]]:
         elif raw and kind not in _LAYOUT:
             name = _name(headers)
             files.append(MediaPart("", kind or reading.content_type(name or ""), raw, name))
-    return reading.text("\n".join(filter(None, texts))), tuple(files)
+    return reading.message_text("\n".join(filter(None, texts))), tuple(files)
 
 
 def _leaves(part: Any, depth: int) -> list[Fields]:

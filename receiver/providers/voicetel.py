@@ -188,7 +188,7 @@ class VoiceTel(Provider):
 def _inbound(fields: Fields) -> Inbound:
     found_id = identifier(fields.word("id"), "id")
     sender, recipients = next(iter(fields.numbers("from")), None), fields.recipients()
-    said, subject, media = fields.text("text"), fields.text("subject"), fields.media()
+    said, subject, media = fields.message_text(), fields.text("subject"), fields.media()
     if sender is None or not (said or subject or media or fields.has("text")):
         raise Unreadable(f"neither a receipt nor a message with a sender and a text or media; {_TELL_US}")
     occurred_at = reading.timestamp(fields.word("time"))

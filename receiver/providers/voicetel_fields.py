@@ -48,6 +48,9 @@ class Fields:
     def text(self, name: str) -> str | None:
         return next((text for value in self._values(name) if (text := reading.text(value))), None)
 
+    def message_text(self) -> str | None:
+        return reading.message_text(*self._values("text"))
+
     def has(self, name: str) -> bool:
         """Whether *name* is there, be it empty."""
         return any(isinstance(value, str) for value in self._values(name))
