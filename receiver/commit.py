@@ -16,6 +16,7 @@ import asyncpg
 import structlog
 
 from receiver.db import DatabaseError
+from receiver.metrics.definitions import committed, not_committed
 
 log = structlog.get_logger()
 
@@ -32,6 +33,10 @@ BATCH = 256
 _RETRY = ("40001", "40P01", "55P03")
 _LOST = ("08", "57P")
 _UNWELL = (*_LOST, "25006", "42", "53", "57", "23514")
+#: errors of files and damaged pages: of one that a few items need, or of all
+_DISK = ("58", "XX001", "XX002")
+#: a disk that takes no more has a code, 53100; a limit on the size of files has none but "internal error"
+_GROWING = "mdextend", "mdzeroextend"
 
 
 class Unavailable(Exception):
@@ -55,7 +60,8 @@ class GroupCommit(Generic[Item, Result]):
 
     A batch holds items that *weigh* *batch* together, or a single heavier one. *repeatable*: writing an item
     twice is writing it once, so a connection that was lost, with nobody knowing how far it had come, is no
-    reason to fail.
+    reason to fail. *patient*: who came while a batch was failing has a try of his own; callers who have
+    somewhere else to go are told at once. The metrics know it by its *name*.
     """
 
     def __init__(
@@ -66,12 +72,16 @@ class GroupCommit(Generic[Item, Result]):
         batch: int = BATCH,
         weigh: Callable[[Item], int] = lambda _: 1,
         repeatable: bool = False,
+        patient: bool = True,
+        name: str = "",
     ) -> None:
         self._connect = connect
         self._write = write
         self._batch = batch
         self._weigh = weigh
         self._repeatable = repeatable
+        self._patient = patient
+        self._name = name
         self._waiting: deque[_Waiting[Item, Result]] = deque()
         self._arrived = asyncio.Event()
         self._connection: Connection | None = None
@@ -122,6 +132,7 @@ class GroupCommit(Generic[Item, Result]):
         try:
             async with asyncio.timeout_at(deadline):
                 results = await self._written([waiting.item for waiting in batch])
+            committed(self._name, len(batch), asyncio.get_running_loop().time() - now)
             answers = list(zip(batch, results, strict=True))
         except Exception as error:  # noqa: BLE001 - every failure is answered, by its kind
             await self._refuse(batch, error)
@@ -144,6 +155,7 @@ class GroupCommit(Generic[Item, Result]):
                 state = error.sqlstate or "" if isinstance(error, asyncpg.PostgresError) else ""
                 if state in _RETRY:
                     # a lock that another batch held, or a deadlock that Postgres broke: until the deadline
+                    not_committed(self._name, "busy")
                     await asyncio.sleep(0.01)
                 elif _is_stale(error) and not fresh:
                     await self._drop()  # nothing was written
@@ -154,6 +166,7 @@ class GroupCommit(Generic[Item, Result]):
 
     async def _refuse(self, batch: list[_Waiting[Item, Result]], error: Exception) -> None:
         if is_unwell(error):
+            not_committed(self._name, "unavailable")
             await self._drop()
             refused = [*batch, *self._hopeless()]
             if not self._refused:
@@ -162,6 +175,7 @@ class GroupCommit(Generic[Item, Result]):
             for waiting in refused:
                 _fail(waiting, Unavailable(_said(error)), error)
         elif len(batch) == 1:
+            not_committed(self._name, "poisoned")
             _fail(batch[0], Poisoned(_said(error)), error)
         else:
             middle = len(batch) // 2
@@ -171,7 +185,8 @@ class GroupCommit(Generic[Item, Result]):
     def _hopeless(self) -> list[_Waiting[Item, Result]]:
         """Those who have waited so long that a second try cannot end within their patience. Without this a
         queue that formed before a frozen server would be told batch by batch, ever later."""
-        limit = asyncio.get_running_loop().time() - (PATIENCE - LEAST_PATIENCE)
+        now = asyncio.get_running_loop().time()
+        limit = now - (PATIENCE - LEAST_PATIENCE) if self._patient else now
         late = []
         while self._waiting and self._waiting[0].since <= limit:
             late.append(self._waiting.popleft())
@@ -198,10 +213,17 @@ def _is_stale(error: Exception) -> bool:
 def is_unwell(error: Exception) -> bool:
     """Whether *error* speaks of the database and not of what was written to it."""
     if isinstance(error, asyncpg.PostgresError):
-        return (error.sqlstate or "").startswith(_UNWELL)
+        grows = (error.server_source_function or "").startswith(_GROWING)
+        return grows or (error.sqlstate or "").startswith(_UNWELL)
     if isinstance(error, ValueError):
         return False  # asyncpg's errors about arguments are ValueErrors, beside being InterfaceErrors
     return isinstance(error, OSError | DatabaseError | asyncpg.InterfaceError | asyncpg.InternalClientError)
+
+
+def is_of_disk(error: BaseException | None) -> bool:
+    """Whether *error* speaks of files or pages, which the item that met it may share with few others: it is
+    tried without them before anybody concludes that Postgres takes nothing."""
+    return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith(_DISK)
 
 
 def _said(error: Exception) -> str:

@@ -1,23 +1,32 @@
 """Postgres: an engine for reading, plain connections for writing, one sentence when there is none."""
 
+import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
+import structlog
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from models.base import SCHEMA
 
+log = structlog.get_logger()
+
 MINIMUM_VERSION = 15
 CONNECT_TIMEOUT = 10.0
-#: a transaction that waits for its client holds locks that others wait for: end it (milliseconds)
-IDLE_IN_TRANSACTION = "1000"
+#: seconds for a database to answer to somebody who can begin without it
+START_PATIENCE = 2.0
 
 
 class DatabaseError(Exception):
     """The database cannot be used; the message says why and what to do, in one sentence."""
+
+
+class Unreachable(DatabaseError):
+    """Nobody answers at the database's address, or not yet: it may be there again in a moment."""
 
 
 def async_url(database_url: str) -> str:
@@ -59,10 +68,12 @@ async def connect(database_url: str, **options: Any) -> "asyncpg.Connection[asyn
     try:
         return await asyncpg.connect(plain_url(database_url), timeout=CONNECT_TIMEOUT, **options)
     except (OSError, TimeoutError) as error:
-        raise DatabaseError(
+        raise Unreachable(
             f"The database cannot be reached ({type(error).__name__}: {error}); check database_url and that "
             "the server runs."
         ) from None
+    except (asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError) as error:
+        raise Unreachable(f"The database takes no connections now: {error}; wait for it.") from None
     except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise DatabaseError(f"The database refuses the connection: {error}; check database_url.") from None
 
@@ -85,3 +96,14 @@ async def check(database_url: str, schema: str | None = None) -> None:
     finally:
         with suppress(OSError, asyncpg.PostgresError):
             await connection.close()
+
+
+async def reached(check: Callable[[], Awaitable[None]]) -> bool:
+    """Whether *check* passed; not where nobody answers. A database that answers and is not ours raises."""
+    try:
+        async with asyncio.timeout(START_PATIENCE):
+            await check()
+    except (Unreachable, OSError, TimeoutError, DBAPIError) as error:
+        log.warning("starting without the database", reason=str(error) or type(error).__name__)
+        return False
+    return True

@@ -1,4 +1,8 @@
-"""Stores what carriers send: many requests, one transaction, and nobody is answered before the commit."""
+"""Stores what carriers send: many requests, one transaction, and nobody is answered before the commit.
+
+While Postgres is away they go to the spool instead, and are answered once they are on that disk;
+`receiver.drain` takes them to Postgres afterwards.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,16 +14,28 @@ import structlog
 
 from models.events import Event
 from receiver import db
-from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable
+from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable, is_of_disk
 from receiver.correlate import Rows, Source, rows
 from receiver.media import Store, contents
+from receiver.metrics.definitions import found, stored
+from receiver.optouts import OptOuts
 from receiver.rows import PayloadRow
+from receiver.spool import Record, Spool, SpoolError
 from receiver.sql import qualified
+from receiver.together import placed
 
 log = structlog.get_logger()
 
 #: bytes of a body that cost a batch about as much as one event
 _BYTES_PER_EVENT = 4096
+
+
+class Unstorable(Unavailable):
+    """Postgres is well and refuses even the bare request: waiting would not help."""
+
+
+class Unwritable(Unavailable):
+    """A file that came inside cannot be written; Postgres was not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +47,8 @@ class Arrival:
     events: Sequence[Event] = ()
     #: how the carrier reaches us: where ``public_url`` is not set, files are linked under it
     base: str = ""
+    #: it waited on disk: what it begins has its place where it came
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +60,29 @@ class _Prepared:
 class Ingest:
     """The one writer of carriers' requests in a process; it owns its connection."""
 
-    def __init__(self, database_url: str, schema: str, store: Store | None = None) -> None:
-        self._store = store
+    def __init__(
+        self,
+        database_url: str,
+        schema: str,
+        store: Store | None = None,
+        opt_outs: OptOuts = OptOuts(),  # noqa: B008 - it never changes
+        spool: Spool | None = None,
+    ) -> None:
+        self._store, self._opt_outs, self._spool = store, opt_outs, spool
+        #: Postgres took nothing the last time: do not make callers wait until that is found out once more
+        self.away = False
         self._statement = qualified(
-            "SELECT payload_id, state FROM postback.ingest($1, $2, $3, $4, $5)", schema
+            "SELECT payload_id, state, channel, found_by, reports FROM postback.ingest($1, $2, $3, $4, $5)",
+            schema,
         )
         # payload ids are made before the first try, and events have keys: twice written is once written
         self._committer = GroupCommit[_Prepared, str](
-            lambda: db.connect(database_url), self._write, weigh=_weight, repeatable=True
+            lambda: db.connect(database_url),
+            self._write,
+            weigh=_weight,
+            repeatable=True,
+            patient=spool is None,
+            name="webhooks",
         )
 
     def open(self) -> None:
@@ -59,11 +92,40 @@ class Ingest:
         await self._committer.close()
 
     async def put(self, arrival: Arrival) -> str:
-        """Stores *arrival* and answers with the state in which its payload is kept.
+        """Stores *arrival*, in the spool where Postgres is away, and answers with the state in which its
+        payload is kept. Raises ``Unavailable`` when it cannot be stored anywhere."""
+        if self._spool is None:
+            return await self.commit(arrival)
+        if not self.away:
+            try:
+                return await self.commit(arrival)
+            except Unstorable:
+                raise
+            except Unavailable:
+                pass
+        try:
+            await self._spool.put(Record(arrival.payload, arrival.base))
+        except SpoolError as error:
+            raise Unavailable(str(error)) from error
+        return arrival.payload.state
+
+    async def commit(self, arrival: Arrival) -> str:
+        """Stores *arrival* in Postgres, and nowhere else.
 
         What Postgres refuses because of its content is stored without being understood, as
-        ``quarantined``. Raises ``Unavailable`` when nothing can be stored.
+        ``quarantined``. Raises ``Unavailable``, and ``Unstorable`` where even that is refused.
         """
+        try:
+            state = await self._committed(arrival)
+        except (Unstorable, Unwritable):
+            raise
+        except Unavailable:
+            self.away = self._spool is not None
+            raise
+        self.away = False
+        return state
+
+    async def _committed(self, arrival: Arrival) -> str:
         try:
             await self._keep_files(arrival.events)
             return await self._committer.put(self._prepare(arrival))
@@ -77,7 +139,9 @@ class Ingest:
             return await self._committer.put(_Prepared(_quarantined(arrival.payload, reason), Rows()))
         except Poisoned as error:
             log.error("the bare request is refused", reason=str(error), **named)
-            raise Unavailable(str(error)) from error
+            if is_of_disk(error.__cause__):
+                raise Unavailable(str(error)) from error
+            raise Unstorable(str(error)) from error
 
     async def _keep_files(self, events: Sequence[Event]) -> None:
         """Before the rows that name them: a file without a row is only room lost, a row without its file
@@ -89,15 +153,13 @@ class Ingest:
                 await asyncio.to_thread(self._store.put, content)
             except OSError as error:
                 log.error("a file cannot be written", reason=str(error.strerror))
-                raise Unavailable(f"a file cannot be written: {error.strerror}") from error
+                raise Unwritable(f"a file cannot be written: {error.strerror}") from error
 
     def _prepare(self, arrival: Arrival) -> _Prepared:
         payload, store = arrival.payload, self._store
         link = partial(store.links.to, base=arrival.base) if store else None
-        return _Prepared(
-            payload,
-            rows(arrival.events, arrival.source, payload.id, payload.received_at, link),
-        )
+        made = rows(arrival.events, arrival.source, payload.id, payload.received_at, link, self._opt_outs)
+        return _Prepared(payload, placed(made, payload.id, payload.received_at) if arrival.late else made)
 
     async def _write(self, connection: Connection, batch: Sequence[_Prepared]) -> list[str]:
         written = await connection.fetch(
@@ -108,9 +170,15 @@ class Ingest:
             [row for prepared in batch for row in prepared.rows.files],
             [row for prepared in batch for row in prepared.rows.templates],
         )
-        states: dict[UUID, str] = {row["payload_id"]: row["state"] for row in written}
+        kept: dict[UUID, str] = {row["payload_id"]: row["state"] for row in written}
         # no row: an earlier try of this batch had committed after all
-        return [states.get(prepared.payload.id, prepared.payload.state) for prepared in batch]
+        states = [kept.get(prepared.payload.id, prepared.payload.state) for prepared in batch]
+        for prepared, state in zip(batch, states, strict=True):
+            stored(prepared.payload.channel, state, prepared.rows.events)
+        for row in written:
+            if row["payload_id"] is None:
+                found(row["channel"], row["found_by"], row["reports"])
+        return states
 
 
 def _weight(prepared: _Prepared) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import uvicorn
 
-from receiver import db
 from receiver.app import App
 from receiver.config import Settings
 from receiver.protocol import BoundedProtocol
@@ -46,8 +45,7 @@ async def serve(settings: Settings, server: socket.socket, ready: Callable[[], N
     """Serves on *server* until SIGINT or SIGTERM; calls *ready* once requests are accepted."""
     raise_file_limit()
     rest_the_collector()
-    await db.check(settings.database_url, settings.db_schema)
-    await _Announced(config(App(settings)), ready).serve(sockets=[server])
+    await _Announced(App(settings), ready).serve(sockets=[server])
 
 
 def config(
@@ -86,13 +84,17 @@ def raise_file_limit() -> None:
 
 
 class _Announced(uvicorn.Server):
-    """Says so once its lifespan has begun and its sockets are open."""
+    """Says so once its lifespan has begun and its sockets are open, and waits for no listener at its end."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
+    def __init__(self, app: App, ready: Callable[[], None]) -> None:
+        super().__init__(config(app))
+        self._app, self._ready = app, ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self.should_exit:
             self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.hush()
+        await super().shutdown(sockets)

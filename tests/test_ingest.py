@@ -24,7 +24,7 @@ from receiver.commit import PATIENCE, Unavailable
 from receiver.ingest import Arrival, Ingest
 from tests.support import processes
 from tests.support.receiver import CHANNEL, TOKEN, Receiver, running
-from tests.support.store import SCHEMA, arrival, postback
+from tests.support.store import SCHEMA, arrival, postback, store
 
 CODES = ["N101", "N102", "N103", "E101", "E102", "N202", "N777"]
 
@@ -331,3 +331,15 @@ class Caller:
     async def status(self) -> bytes:
         head = await self._reader.readuntil(b"\r\n\r\n")
         return head.partition(b"\r\n")[0]
+
+
+async def test_the_commit_waits_for_the_disk_whatever_the_database_says(database_url: str) -> None:
+    db = await asyncpg.connect(database_url)
+    await db.execute("SET synchronous_commit = off")
+    async with db.transaction():
+        await store(db, [arrival(postback("N101", "T1"))])
+        stored = await db.fetchval("SHOW synchronous_commit")
+    after = await db.fetchval("SHOW synchronous_commit")
+    await db.close()
+
+    assert ("on", "off") == (stored, after)
