@@ -1,0 +1,16 @@
+"""Retention: idempotency keys are found by their age."""
+
+from alembic import op
+
+SCHEMA = "postback"  # stands for the configured one
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    op.create_index("idempotency_created", "idempotency", ["created_at"], unique=False, schema=SCHEMA)
+
+
+def downgrade() -> None:
+    op.drop_index("idempotency_created", "idempotency", schema=SCHEMA)

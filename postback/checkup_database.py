@@ -1,0 +1,183 @@
+"""What `postback doctor` asks the database."""
+
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeAlias
+
+import asyncpg
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+import migrations
+from postback.checkup import Finding, failure, ok, size, span, warning
+from receiver import db, partitions, secrets, sql
+from receiver.config import ConfigError, Settings
+from receiver.janitor import SPACING, TURN
+from receiver.retention import SWEEPS, Cutoffs
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+#: connections that a web process opens at most, and a sender with a forwarder
+PER_WEB_PROCESS, BEHIND = 16, 14
+#: seconds between this machine's clock and the database's
+APART, FAR_APART = 1.0, 30.0
+#: how long after its time something may still be there
+TARDY = timedelta(days=2)
+#: what a 2xx relies on
+PROMISES = ("fsync", "full_page_writes", "synchronous_commit")
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    try:
+        connection = await db.connect(settings.database_url)
+    except db.DatabaseError as error:
+        yield failure("database", str(error), "")
+        return
+    try:
+        async for finding in _server(connection):
+            yield finding
+        migrated = await _migrated(connection, settings.db_schema)
+        yield migrated
+        if not migrated.remedy:
+            async for finding in _contents(connection, settings):
+                yield finding
+    except asyncpg.PostgresError as error:
+        yield failure("database", f"{type(error).__name__}: {error}", "see the server's log")
+    finally:
+        await connection.close(timeout=5)
+
+
+async def _server(connection: Connection) -> AsyncIterator[Finding]:
+    said = f"Postgres {await connection.fetchval('SHOW server_version')}"
+    if connection.get_server_version().major < db.MINIMUM_VERSION:
+        yield failure("database", said, f"upgrade it to {db.MINIMUM_VERSION} or later")
+    else:
+        yield ok("database", said)
+    off = [name for name in PROMISES if await connection.fetchval(f"SHOW {name}") == "off"]
+    if off:
+        remedy = "switch it on: without it a 2xx can be lost with the power"
+        yield failure("durability", f"{', '.join(off)} is off", remedy)
+    else:
+        yield ok("durability", f"{', '.join(PROMISES)} are on")
+    used, room = await connection.fetchrow(
+        """SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+                  current_setting('max_connections')::int
+                  - current_setting('superuser_reserved_connections')::int"""
+    )
+    said = f"{used} of {room} in use; a web process opens up to {PER_WEB_PROCESS}, the others {BEHIND}"
+    if room - used < PER_WEB_PROCESS:
+        yield warning("connections", said, "raise max_connections, or run fewer web processes")
+    else:
+        yield ok("connections", said)
+    yield await _clocks(connection)
+
+
+async def _clocks(connection: Connection) -> Finding:
+    begun = time.time()
+    theirs = (await connection.fetchval("SELECT clock_timestamp()")).timestamp()
+    ended = time.time()
+    # what the round trip took is no difference
+    apart = max(begun - theirs, theirs - ended, 0.0)
+    said = f"{apart * 1000:.0f} ms apart from the database's"
+    remedy = "keep both with NTP: ids and leases are made of them"
+    if apart > FAR_APART:
+        return failure("clocks", said, remedy)
+    return warning("clocks", said, remedy) if apart > APART else ok("clocks", said)
+
+
+async def _migrated(connection: Connection, schema: str) -> Finding:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    head = ScriptDirectory.from_config(config).get_current_head()
+    remedy = "run: postback migrate"
+    if await connection.fetchval("SELECT to_regclass($1)", f'"{schema}".alembic_version') is None:
+        return failure("schema", f'"{schema}" has no tables', remedy)
+    stands = await connection.fetchval(f'SELECT version_num FROM "{schema}".alembic_version')  # noqa: S608
+    if stands != head:
+        return failure("schema", f'"{schema}" is at {stands}, this version needs {head}', remedy)
+    mark = await connection.fetchval(
+        "SELECT obj_description(to_regtype($1)::oid, 'pg_type')", f'"{schema}".{sql.MARKED_TYPE}'
+    )
+    if mark != sql.fingerprint():
+        return failure("schema", f'the functions in "{schema}" are of another version', remedy)
+    return ok("schema", f'"{schema}" at {stands}, functions up to date')
+
+
+async def _contents(connection: Connection, settings: Settings) -> AsyncIterator[Finding]:
+    schema, now = settings.db_schema, datetime.now(UTC)
+    yield await _secret_key(connection, settings)
+    yield await _months(connection, schema, now)
+    astray = await partitions.astray(connection, schema)
+    if astray:
+        said = ", ".join(f"{rows:,} rows of {table}" for table, rows in astray.items())
+        remedy = "a month was missed: run postback janitor; what stays was made by a wrong clock"
+        yield failure("default partitions", said, remedy)
+    else:
+        yield ok("default partitions", "empty")
+    yield await _kept(connection, settings, now)
+    yield await _sizes(connection, schema)
+
+
+async def _secret_key(connection: Connection, settings: Settings) -> Finding:
+    known = await connection.fetch(f'SELECT fingerprint FROM "{settings.db_schema}".secret_key_check')  # noqa: S608
+    try:
+        keys = secrets.load(settings)
+    except ConfigError as error:
+        return failure("secret key used", str(error), "")
+    if known and not any(keys.matches("fingerprint", b"postback", row["fingerprint"]) for row in known):
+        remedy = "put the right one back, or list it after the new one"
+        return failure("secret key used", "not one that this database was used with", remedy)
+    return ok("secret key used", "the database knows it" if known else "not used with this database yet")
+
+
+async def _months(connection: Connection, schema: str, now: datetime) -> Finding:
+    there = {(p.table, p.begin) for p in await partitions.existing(connection, schema)}
+    wanted = sorted(partitions.months(now))[1:]
+    ahead = 0
+    for ahead, begin in enumerate(wanted):  # noqa: B007 - how far it came is what is asked
+        if any((table, begin) not in there for table in partitions.TABLES):
+            break
+    else:
+        return ok("partitions", f"made until the end of {wanted[-1]:%B %Y}")
+    said = f"missing from {wanted[ahead]:%B %Y} on"
+    remedy = "run: postback janitor; `up`, `serve`, `send` and `forward` make them while they run"
+    return failure("partitions", said, remedy) if ahead <= 1 else warning("partitions", said, remedy)
+
+
+async def _kept(connection: Connection, settings: Settings, now: datetime) -> Finding:
+    """Whether what is past its time is gone, and when anybody last saw to that."""
+    cutoffs, overdue = Cutoffs.at(now, settings.retention), []
+    for sweep in SWEEPS:
+        cutoff = cutoffs.of(sweep.kind)
+        if cutoff is not None and sweep.table in partitions.TABLES:
+            key = partitions.TABLES[sweep.table]
+            oldest = await connection.fetchval(
+                f'SELECT {key} FROM "{settings.db_schema}"."{sweep.table}" ORDER BY {key} LIMIT 1'  # noqa: S608
+            )
+            if oldest is not None and partitions.moment_of(oldest) < cutoff - TARDY:
+                overdue.append(f"{sweep.table} ({partitions.moment_of(oldest):%Y-%m-%d})")
+    due = await connection.fetchval(
+        f'SELECT due FROM "{settings.db_schema}".rate WHERE channel = $1',  # noqa: S608
+        TURN,
+    )
+    last = (
+        f"the janitor ran {span((now - due + SPACING).total_seconds())} ago" if due else "no janitor ran yet"
+    )
+    if overdue:
+        return warning("janitor", f"{last}; past their time: {', '.join(overdue)}", "run: postback janitor")
+    return ok("janitor", f"{last}; nothing is past its time")
+
+
+async def _sizes(connection: Connection, schema: str) -> Finding:
+    rows = await connection.fetch(
+        """SELECT coalesce(parent.relname, c.relname) AS name,
+               sum(pg_total_relation_size(c.oid))::float8 AS bytes
+           FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
+           LEFT JOIN pg_class parent ON parent.oid = i.inhparent
+           WHERE c.relnamespace = $1::regnamespace AND c.relkind = 'r' GROUP BY 1 ORDER BY 2 DESC""",
+        f'"{schema}"',
+    )
+    largest = ", ".join(f"{row['name']} {size(row['bytes'])}" for row in rows[:3])
+    return ok("size", f"{size(sum(row['bytes'] for row in rows))}; {largest}")
