@@ -1,25 +1,145 @@
-"""Logs: one JSON object a line on standard error, or readable lines where a person looks on."""
+"""Logs: one JSON object a line on standard error, or readable lines where a person looks on.
 
+What is logged is chosen where it is logged: ids, channels, kinds of errors, never a text, a whole number or a
+credential. Whatever slips through is masked here, in what libraries log as well.
+"""
+
+import base64
 import logging
 import os
+import re
 import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from receiver import masking
+from receiver.config import ChannelSettings, Settings
+
+#: a shorter credential would blot out half of every line
+_SHORTEST_SECRET = 4
+_SECRET_KEYS = re.compile(r"(?i)key|token|secret|password|plan_id")
+#: what is quoted may be somebody's words; a plain name in double quotes is Postgres's for a table or a type
+_QUOTED = re.compile(r"(?<!\w)'[^'\n]*'?|\"(?![a-z_]\w*\")[^\"\n]*\"?")
+#: the same for what an exception prints of its arguments
+_PRINTED = re.compile(rf"{_QUOTED.pattern}|\(.*\)|\[.*\]|\{{.*\}}")
+#: keys whose values are other people's sentences
+_SENTENCES = ("reason", "error")
+
+_secrets: set[str] = set()
+_known = re.compile(r"(?!)")
 
 
 def configure() -> None:
-    """For this process. Never log message text, a whole number or a credential."""
+    """For this process."""
     readable = sys.stderr.isatty() or os.environ.get("POSTBACK_LOGS") == "readable"
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            structlog.processors.ExceptionRenderer(_told),
+            redact,
             structlog.dev.ConsoleRenderer(colors=False) if readable else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.WARNING, handlers=[_Forwarding()], force=True)
+    logging.captureWarnings(True)
+
+
+def hide(settings: Settings) -> None:
+    """From now on no credential of *settings* is written, whoever logs it."""
+    global _known
+    _secrets.update(secret for secret in _credentials(settings) if len(secret) >= _SHORTEST_SECRET)
+    longest_first = sorted(_secrets, key=len, reverse=True)
+    _known = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+
+def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """The last look at a line; `level` and `timestamp` are ours."""
+    return {
+        name: value if name in ("level", "timestamp", "exception") else _without_words(name, _redacted(value))
+        for name, value in event.items()
+    }
+
+
+def _without_words(name: str, value: Any) -> Any:
+    return _QUOTED.sub("•••", value) if name in _SENTENCES and isinstance(value, str) else value
+
+
+def _redacted(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, dict):
+        return {str(_redacted(str(name))): _redacted(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted(item) for item in value]
+    if isinstance(value, BaseException):
+        return _said(value)
+    return _masked(str(value))
+
+
+def _masked(text: str) -> str:
+    return masking.text(_known.sub("•••", text))
+
+
+class _Forwarding(logging.Handler):
+    """What libraries log goes the way of our own lines. Of several lines the first: the rest are reprs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            words = record.getMessage().strip().partition("\n")[0]
+        except (TypeError, ValueError):
+            words = str(record.msg)
+        structlog.get_logger().log(
+            record.levelno, words, logger=record.name, exc_info=record.exc_info or None
+        )
+
+
+def _told(exc_info: Any) -> str:
+    """An exception as its places and kinds, the last one first: without source lines, values and notes."""
+    lines: list[str] = []
+    error: BaseException | None = exc_info[1]
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        lines.append(_said(error))
+        lines += [f"  {place.filename}:{place.lineno} {place.name}" for place in _places(error)]
+        if isinstance(error, BaseExceptionGroup):
+            lines += [f"  | {_said(inner)}" for inner in error.exceptions]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n".join(lines)
+
+
+def _places(error: BaseException) -> Iterable[traceback.FrameSummary]:
+    return traceback.extract_tb(error.__traceback__)[::-1]
+
+
+def _said(error: BaseException) -> str:
+    """Its kind and the first line of its words, less whatever those quote."""
+    words = _PRINTED.sub("•••", _masked(str(error).partition("\n")[0]))
+    return ": ".join(filter(None, [type(error).__name__, words]))
+
+
+def _credentials(settings: Settings) -> Iterator[str]:
+    yield from settings.secret_key
+    for url in (settings.database_url, settings.listen_url):
+        yield urlsplit(url).password or ""
+    for channel in settings.channels.values():
+        for secret in _of(channel):
+            yield from (secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode())
+
+
+def _of(channel: ChannelSettings) -> Iterator[str]:
+    yield from channel.tokens
+    yield from filter(None, (channel.basic, channel.bearer, channel.webhook_secret))
+    if channel.basic:
+        yield channel.basic.partition(":")[2]
+    yield from (channel.option(key) for key in channel.extra if _SECRET_KEYS.search(key))
