@@ -1,0 +1,157 @@
+"""/v1/conversations: who we talk with, what was said, replying, marking read."""
+
+import hashlib
+from typing import Any
+
+from sqlmodel import col, update
+from starlette.responses import Response
+
+from models import Conversation
+from receiver.api.messages import IDEMPOTENCY
+from receiver.api.operation import Ask, Nothing, Operation, json
+from receiver.api.reading import idempotency_key, path_id
+from receiver.auth import Scope
+from receiver.problems import not_found
+from receiver.read import conversations, shapes, timeline
+from receiver.read.filters import ConversationFilters, MessageFilters, Page, Query
+from receiver.requests import Reply, ReplyRequest, SendRequest
+
+
+async def list_conversations(ask: Ask[ConversationFilters, Nothing]) -> Response:
+    context = ask.context
+    return json(
+        await conversations.conversations(
+            context.engine,
+            ask.query,
+            context.opt_outs,
+            region=context.settings.default_region,
+            **_sight(ask),
+        )
+    )
+
+
+async def get_conversation(ask: Ask[Query, Nothing]) -> Response:
+    return json(await _conversation(ask))
+
+
+async def list_conversation_messages(ask: Ask[Page, Nothing]) -> Response:
+    conversation = await _conversation(ask)
+    page = MessageFilters(limit=ask.query.limit, cursor=ask.query.cursor)
+    return json(
+        await timeline.messages(
+            ask.context.engine, page, region="", channels=ask.channels, conversation_id=conversation.id
+        )
+    )
+
+
+async def reply(ask: Ask[Query, ReplyRequest]) -> Response:
+    found = await conversations.found(ask.context.engine, path_id(ask.request), **_sight(ask))
+    if found is None:
+        raise not_found()
+    conversation, channel = found
+    known = channel in ask.context.settings.channels
+    from_ = conversation.our_number if not conversation.our_number.startswith("channel:") else None
+    request = SendRequest(
+        **ask.body.model_dump(exclude_unset=True),
+        to=[conversation.contact],
+        from_=from_,
+        channel=channel if known else None,
+    )
+    sent = await ask.context.submit.send(
+        request,
+        scope=ask.principal.name,
+        idempotency_key=idempotency_key(ask.request),
+        # the same words into another conversation are another request
+        request_hash=hashlib.sha256(conversation.id.bytes + ask.body_hash).digest(),
+        channels=ask.channels,
+        base=ask.base,
+        reply=Reply(conversation.our_number, conversation.thread),
+    )
+    data = await timeline.messages_of(ask.context.engine, sent.message_ids, channels=ask.channels)
+    headers = {"Idempotency-Replayed": "true"} if sent.replayed else None
+    return json(shapes.SentMessages(data=data), 202, headers)
+
+
+async def read(ask: Ask[Query, Nothing]) -> Response:
+    conversation = await _conversation(ask)
+    async with ask.context.engine.begin() as connection:
+        await connection.execute(
+            update(Conversation).where(col(Conversation.id) == conversation.id).values(unread_count=0)
+        )
+    return json(await _conversation(ask))
+
+
+async def _conversation(ask: Ask[Any, Any]) -> shapes.Conversation:
+    """The one of the path. Raises ``Problem`` (404)."""
+    found = await conversations.conversation(
+        ask.context.engine, path_id(ask.request), ask.context.opt_outs, **_sight(ask)
+    )
+    if found is None:
+        raise not_found()
+    return found
+
+
+def _sight(ask: Ask[Any, Any]) -> dict[str, Any]:
+    """What the asker's key may see."""
+    configured = ask.context.settings.channels.values()
+    return {
+        "channels": ask.channels,
+        "closed": conversations.closed_numbers(ask.channels, configured),
+    }
+
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/v1/conversations",
+        list_conversations,
+        "List conversations, those with the newest messages first",
+        Scope.READ,
+        ConversationFilters,
+        Nothing,
+        shapes.ConversationList,
+    ),
+    Operation(
+        "GET",
+        "/v1/conversations/{id}",
+        get_conversation,
+        "Read a conversation",
+        Scope.READ,
+        Query,
+        Nothing,
+        shapes.Conversation,
+    ),
+    Operation(
+        "GET",
+        "/v1/conversations/{id}/messages",
+        list_conversation_messages,
+        "List a conversation's messages in either direction, newest first",
+        Scope.READ,
+        Page,
+        Nothing,
+        shapes.MessageList,
+    ),
+    Operation(
+        "POST",
+        "/v1/conversations/{id}/messages",
+        reply,
+        "Reply from the number that was written to",
+        Scope.SEND,
+        Query,
+        ReplyRequest,
+        shapes.SentMessages,
+        status=202,
+        headers=IDEMPOTENCY,
+        problems=(409,),
+    ),
+    Operation(
+        "POST",
+        "/v1/conversations/{id}/read",
+        read,
+        "Mark a conversation as read",
+        Scope.SEND,
+        Query,
+        Nothing,
+        shapes.Conversation,
+    ),
+)

@@ -1,0 +1,184 @@
+"""Reading conversations: lists, one, and its messages.
+
+A key that is bound to channels sees a conversation only if it holds every channel that lists its number, and
+every one on which a message of it passed.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, ColumnElement, Select, Text, literal, tuple_
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import aliased
+from sqlmodel import col, select
+
+from models import Conversation, Message, MessageBody
+from models.status import status_of
+from receiver.auth import Channels
+from receiver.config import ChannelSettings
+from receiver.db import snapshot
+from receiver.optouts import OptOuts
+from receiver.read import ids, opt_outs, shapes
+from receiver.read.filters import ConversationFilters, written_in
+from receiver.read.walk import walk
+from receiver.routing import numbers
+
+#: characters of a message's text
+PREVIEW = 100
+
+
+def closed_numbers(channels: Channels, configured: Collection[ChannelSettings]) -> frozenset[str]:
+    """Numbers that a key for *channels* is not told about: a channel that lists them is not among its own."""
+    if channels is None:
+        return frozenset()
+    return frozenset(
+        number for channel in configured if channel.name not in channels for number in numbers(channel)
+    )
+
+
+async def conversations(
+    engine: AsyncEngine,
+    filters: ConversationFilters,
+    rules: OptOuts,
+    *,
+    region: str,
+    channels: Channels,
+    closed: frozenset[str],
+) -> shapes.ConversationList:
+    """Those with the newest messages first. Numbers are read as written in *region*."""
+    walked = walk([_branch(filters, region)], by=("last_message_at", "id"))
+    of = aliased(Conversation, walked.rows, adapt_on_names=True)
+    query = (
+        select(of)
+        .where(*_conditions(filters, of, region), *_visible(channels, closed, of))
+        .order_by(*walked.order)
+        .limit(filters.limit + 1)
+    )
+    async with snapshot(engine) as session:
+        rows = (await session.scalars(query)).all()
+        page, ended = await walked.page(session, rows, filters.limit)
+        return shapes.ConversationList(
+            data=await _in_full(session, page, rules),
+            next_cursor=ids.cursor_of_moment(*ended) if ended else None,
+        )
+
+
+async def conversation(
+    engine: AsyncEngine, conversation_id: UUID, rules: OptOuts, *, channels: Channels, closed: frozenset[str]
+) -> shapes.Conversation | None:
+    async with snapshot(engine) as session:
+        row = await _row(session, conversation_id, channels, closed)
+        return (await _in_full(session, [row], rules))[0] if row else None
+
+
+async def found(
+    engine: AsyncEngine, conversation_id: UUID, *, channels: Channels, closed: frozenset[str]
+) -> tuple[Conversation, str | None] | None:
+    """A conversation and the channel of the last message that came into it."""
+    async with snapshot(engine) as session:
+        row = await _row(session, conversation_id, channels, closed)
+        if row is None:
+            return None
+        query = (
+            select(Message.channel)
+            .where(col(Message.conversation_id) == row.id, col(Message.direction) == "inbound")
+            .order_by(col(Message.id).desc())
+            .limit(1)
+        )
+        return row, await session.scalar(query)
+
+
+async def _row(
+    session: AsyncSession, conversation_id: UUID, channels: Channels, closed: frozenset[str]
+) -> Conversation | None:
+    visible = _visible(channels, closed, Conversation)
+    query = select(Conversation).where(col(Conversation.id) == conversation_id, *visible)
+    return await session.scalar(query)
+
+
+def _branch(filters: ConversationFilters, region: str) -> Select[Any]:
+    """Along a contact's conversations, else the unread ones, else one of our numbers, else the time."""
+    along = select(Conversation)
+    if filters.cursor is not None:
+        place = tuple_(col(Conversation.last_message_at), col(Conversation.id))
+        along = along.where(place < tuple_(*filters.cursor))
+    if filters.updated_after is not None:
+        along = along.where(col(Conversation.last_message_at) >= filters.updated_after)
+    if filters.contact is not None:
+        return along.where(col(Conversation.contact) == written_in(filters.contact, region))
+    if filters.unread:
+        return along.where(col(Conversation.unread_count) > 0)
+    if filters.our_number is not None:
+        return along.where(col(Conversation.our_number) == written_in(filters.our_number, region))
+    return along
+
+
+def _conditions(
+    filters: ConversationFilters, of: type[Conversation], region: str
+) -> Iterator[ColumnElement[bool]]:
+    """All that *filters* ask for but the span of time, which the walk has kept to."""
+    if filters.contact is not None:
+        yield col(of.contact) == written_in(filters.contact, region)
+    if filters.our_number is not None:
+        yield col(of.our_number) == written_in(filters.our_number, region)
+    if filters.unread is not None:
+        unread = col(of.unread_count) > 0
+        yield unread if filters.unread else ~unread
+
+
+def _visible(
+    channels: Channels, closed: frozenset[str], of: type[Conversation]
+) -> Iterator[ColumnElement[bool]]:
+    if channels is not None:
+        mine = literal(sorted(channels), ARRAY(Text))
+        yield col(of.channels).op("<@", is_comparison=True)(mine)
+        yield col(of.our_number).not_in(closed)
+
+
+async def _in_full(
+    session: AsyncSession, rows: Sequence[Conversation], rules: OptOuts
+) -> list[shapes.Conversation]:
+    last = await _last_messages(session, rows)
+    out = await opt_outs.opted_out(session, {(row.our_number, row.contact) for row in rows}, rules)
+    return [
+        shapes.Conversation(
+            id=row.id,
+            our_number=row.our_number,
+            contact=row.contact,
+            participants=row.participants,
+            channels=row.channels,
+            opted_out=(row.our_number, row.contact) in out,
+            unread_count=row.unread_count,
+            message_count=row.message_count,
+            last_message=last.get(row.id),
+            last_inbound_at=row.last_inbound_at,
+            waiting_since=row.waiting_since,
+            metadata=row.metadata_,
+        )
+        for row in rows
+    ]
+
+
+async def _last_messages(
+    session: AsyncSession, rows: Sequence[Conversation]
+) -> dict[UUID, shapes.LastMessage]:
+    of = {row.last_message_id: row for row in rows if row.last_message_id}
+    if not of:
+        return {}
+    query = (
+        select(Message, MessageBody)
+        .join(MessageBody, col(MessageBody.message_id) == col(Message.id), isouter=True)
+        .where(col(Message.id).in_(of))
+    )
+    found: dict[UUID, shapes.LastMessage] = {}
+    for message, body in await session.execute(query):
+        said = (body.text or body.subject) if body else None
+        found[of[message.id].id] = shapes.LastMessage(
+            id=message.id,
+            direction=message.direction,
+            preview=said[:PREVIEW] if said else None,
+            status=status_of(message.seen, message.origin),
+            at=of[message.id].last_message_at,
+        )
+    return found

@@ -1,0 +1,53 @@
+-- A message of a conversation, which is found by our number and by `thread`, who it is with. `told` is false for
+-- a message that nobody was sent.
+CREATE TYPE postback.said_in AS (
+    conversation uuid, our_number text, contact text, thread text, channel text, message_id uuid,
+    at timestamptz, inbound boolean, told boolean
+);
+
+-- Takes messages into their conversations; the first begins one, with the id that it brings. Answers with the
+-- same messages and the ids of the conversations that they are in.
+CREATE FUNCTION postback.converse(INOUT said postback.said_in[])
+LANGUAGE plpgsql AS $$
+BEGIN
+    WITH taken AS (
+        INSERT INTO postback.conversation AS c (
+            id, our_number, contact, thread, participants, channels, last_message_id, last_message_at,
+            last_inbound_at, waiting_since, unread_count, message_count, metadata_)
+        SELECT (array_agg(s.conversation ORDER BY s.at, s.message_id))[1], s.our_number,
+            (array_agg(s.contact ORDER BY s.at, s.message_id))[1], s.thread,
+            CASE WHEN bool_and(s.thread = s.contact) THEN '{}' ELSE string_to_array(s.thread, ',') END,
+            array_agg(DISTINCT s.channel), (array_agg(s.message_id ORDER BY s.at DESC, s.message_id DESC))[1],
+            max(s.at), max(s.at) FILTER (WHERE s.inbound),
+            min(s.at) FILTER (WHERE s.inbound), count(*) FILTER (WHERE s.inbound), count(*), '{}'
+        FROM unnest(said) s
+        GROUP BY s.our_number, s.thread
+        ORDER BY s.our_number, s.thread
+        ON CONFLICT (our_number, thread) DO UPDATE SET
+            channels = CASE WHEN c.channels @> excluded.channels THEN c.channels
+                ELSE ARRAY(SELECT DISTINCT x FROM unnest(c.channels || excluded.channels) x ORDER BY x) END,
+            last_message_id = CASE WHEN excluded.last_message_at >= c.last_message_at
+                THEN excluded.last_message_id ELSE c.last_message_id END,
+            last_message_at = greatest(c.last_message_at, excluded.last_message_at),
+            last_inbound_at = greatest(c.last_inbound_at, excluded.last_inbound_at),
+            -- what waited on disk while Postgres was away may be older than an answer that went out meanwhile
+            waiting_since = CASE WHEN c.waiting_since IS NOT NULL OR excluded.waiting_since >= c.last_message_at
+                THEN least(c.waiting_since, excluded.waiting_since) END,
+            unread_count = c.unread_count + excluded.unread_count,
+            message_count = c.message_count + excluded.message_count
+        RETURNING c.id, c.our_number, c.thread
+    )
+    SELECT array_agg(ROW(t.id, s.our_number, s.contact, s.thread, s.channel, s.message_id, s.at, s.inbound, s.told
+                     )::postback.said_in) INTO said
+    FROM unnest(said) s JOIN taken t ON t.our_number = s.our_number AND t.thread = s.thread;
+END $$;
+
+-- Nobody waits any more in the conversations that something was sent in; the caller holds their locks.
+CREATE FUNCTION postback.answer(said postback.said_in[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    answered CONSTANT uuid[] := ARRAY(SELECT DISTINCT s.conversation FROM unnest(said) s WHERE s.told);
+BEGIN
+    UPDATE postback.conversation c SET waiting_since = NULL
+    WHERE c.id = ANY (answered) AND c.waiting_since IS NOT NULL;
+END $$;
