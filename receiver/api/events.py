@@ -1,0 +1,104 @@
+"""/v1/events: the feed, page by page or as server-sent events."""
+
+from collections.abc import AsyncIterator
+
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import AppStatus
+from starlette.responses import Response
+
+from receiver.api.operation import Ask, Header, Nothing, Operation, json
+from receiver.api.reading import feed_cursor
+from receiver.auth import Scope
+from receiver.problems import Problem
+from receiver.read import ids, shapes
+from receiver.read.feed import Stretch, Wanted
+from receiver.read.filters import FeedFilters, FeedPage
+
+#: seconds between two signs of life; proxies cut silent connections after thirty or more
+PING = 15
+#: seconds that a listener may take to read what he is sent
+SLOWEST = 30
+#: milliseconds after which a browser tries again
+RETRY = 3000
+
+# The library would end the streams of every later server in this process once one has been told to stop;
+# ours end when their server does (`receiver.serve`).
+AppStatus.enable_automatic_graceful_drain = False
+
+
+async def list_feed(ask: Ask[FeedPage, Nothing]) -> Response:
+    page, stream = ask.query, ask.context.stream
+    found = await stream.read(page.after, _wanted(ask), page.limit, page.wait)
+    return json(
+        shapes.Feed(
+            data=list(found.events), next_cursor=ids.cursor_of_sequence(found.through), reset=found.reset
+        )
+    )
+
+
+async def stream_feed(ask: Ask[FeedFilters, Nothing]) -> Response:
+    last = ask.request.headers.get("last-event-id")
+    place = ask.query.after if not last else feed_cursor(last)
+    return EventSourceResponse(
+        _told(ask, place),
+        ping=PING,
+        send_timeout=SLOWEST,
+        sep="\n",
+        headers={"Cache-Control": "no-cache"},
+    )
+
+
+async def _told(ask: Ask[FeedFilters, Nothing], place: int | None) -> AsyncIterator[ServerSentEvent]:
+    yield ServerSentEvent(comment="listening", retry=RETRY)
+    async for stretch in ask.context.stream.follow(place, _wanted(ask)):
+        if not await _still_allowed(ask):
+            return
+        for said in _as_events(stretch):
+            yield said
+
+
+def _as_events(stretch: Stretch) -> list[ServerSentEvent]:
+    events = [ServerSentEvent(data=event.line, id=event.cursor) for event in stretch.events]
+    if stretch.reset:
+        # events may be missing before this one: the listener has to look at the messages themselves
+        events.insert(0, ServerSentEvent(event="reset", data="{}"))
+    return events
+
+
+async def _still_allowed(ask: Ask[FeedFilters, Nothing]) -> bool:
+    """A key that was revoked meanwhile hears nothing more."""
+    try:
+        await ask.context.auth.authenticate(ask.request.headers.get("authorization"))
+    except Problem:
+        return False
+    return True
+
+
+def _wanted(ask: Ask[FeedFilters, Nothing] | Ask[FeedPage, Nothing]) -> Wanted:
+    return Wanted(ask.query.type, ask.query.channel, ask.channels)
+
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/v1/events",
+        list_feed,
+        "Read the feed, oldest first",
+        Scope.READ,
+        FeedPage,
+        Nothing,
+        shapes.Feed,
+    ),
+    Operation(
+        "GET",
+        "/v1/events/stream",
+        stream_feed,
+        "The feed as server-sent events",
+        Scope.READ,
+        FeedFilters,
+        Nothing,
+        shapes.Event,
+        headers={"Last-Event-ID": Header("The cursor after which to go on.", "^[A-Za-z0-9_-]+$")},
+        media_type="text/event-stream",
+    ),
+)

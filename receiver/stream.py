@@ -1,0 +1,153 @@
+"""One reader of the feed for everybody in this process who waits for what comes next.
+
+While somebody listens, the head of the feed is looked at every `POLL` seconds, and what is new is read once
+and put into memory. A listener walks through that memory at its own pace; whoever wants what is no longer in
+it reads from Postgres until he has caught up. So two hundred listeners cost one query per batch, a slow one
+holds up nobody, and a lost connection to Postgres is a pause, not a gap.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from receiver.read import feed, shapes
+from receiver.read.feed import Stretch, Wanted
+
+log = structlog.get_logger()
+
+#: seconds between two looks; half of it is what an event waits in the middle
+POLL = 0.1
+#: seconds before the next look when Postgres did not answer
+PAUSE = 1.0
+#: events kept in memory for listeners
+REMEMBERED = 2000
+PAGE = 500
+#: where the feed stands, before the first look
+UNKNOWN = -1
+
+
+class Stream:
+    """What is new in the feed, for any number of listeners."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._recent: deque[shapes.Event] = deque(maxlen=REMEMBERED)
+        #: everything in `_recent` comes after `_since`, and nothing is missing between it and `_through`
+        self._since = self._through = UNKNOWN
+        self._listeners = 0
+        self._reader: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+        self._closing = False
+
+    def close(self) -> None:
+        """Ends every listener's wait; nobody can listen any more."""
+        self._closing = True
+        self._tell()
+        if self._reader:
+            self._reader.cancel()
+
+    async def read(self, place: int | None, wanted: Wanted, limit: int, patience: float) -> Stretch:
+        """What follows number *place*; where nothing does, what comes within *patience* seconds."""
+        deadline = asyncio.get_running_loop().time() + patience
+        found = await feed.after(self._engine, place, wanted, limit)
+        while not (found.events or found.reset or self._closing):
+            if found.ends:
+                remaining = deadline - asyncio.get_running_loop().time()
+                if remaining <= 0 or not await self._beyond(found.through, remaining):
+                    break
+            found = await feed.after(self._engine, found.through, wanted, limit)
+        return found
+
+    async def follow(self, place: int | None, wanted: Wanted) -> AsyncIterator[Stretch]:
+        """Everything that follows number *place*, and all that comes, until `close`. Pieces may be empty:
+        they say how far the feed has been read for the listener."""
+        with self._listening():
+            while not self._closing:
+                found = self._remembered(place, wanted) or await self._read(place, wanted)
+                if found.events or found.reset or found.through != place:
+                    yield found
+                place = found.through
+                if found.ends:
+                    await self._beyond(place, None)
+
+    async def _read(self, place: int | None, wanted: Wanted) -> Stretch:
+        while True:
+            try:
+                return await feed.after(self._engine, place, wanted, PAGE)
+            except Exception as error:  # a pool fails in many ways
+                if self._closing:
+                    raise
+                log.warning("the feed cannot be read", reason=type(error).__name__)
+                await asyncio.sleep(PAUSE)
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        self._listeners += 1
+        if self._reader is None or self._reader.done():
+            self._since = self._through = UNKNOWN
+            self._recent.clear()
+            self._reader = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            self._listeners -= 1
+
+    def _remembered(self, place: int | None, wanted: Wanted) -> Stretch | None:
+        """What memory holds after *place*, None where it does not reach back so far."""
+        if place is None or place < 0 or not self._since <= place <= self._through:
+            return None
+        # numbers are dense but for what was erased, so this lands on the place or a little before it
+        skip = 0
+        if self._recent:
+            skip = max(0, len(self._recent) - (self._recent[-1].sequence - place))
+        events = [
+            event
+            for event in islice(self._recent, skip, None)
+            if event.sequence > place and wanted.admits(event)
+        ]
+        return Stretch(events, self._through, ends=True)
+
+    async def _beyond(self, place: int, patience: float | None) -> bool:
+        """Waits until the feed goes on after *place*; False when it did not within *patience* seconds."""
+        with self._listening(), suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while self._through <= place and not self._closing:
+                    await self._news.wait()
+        return self._through > place
+
+    async def _run(self) -> None:
+        """Reads on for as long as anybody listens."""
+        while self._listeners and not self._closing:
+            try:
+                await self._look()
+            except Exception as error:  # noqa: BLE001 - Postgres is away: listeners wait
+                log.warning("the feed cannot be read", reason=type(error).__name__)
+                await asyncio.sleep(PAUSE)
+            else:
+                await asyncio.sleep(POLL)
+
+    async def _look(self) -> None:
+        newest = await feed.head(self._engine)
+        if self._through == UNKNOWN:
+            self._since = self._through = newest
+            self._tell()
+        while self._through < newest:
+            found = await feed.after(self._engine, self._through, Wanted(), PAGE)
+            if found.reset:
+                self._recent.clear()
+                self._since = found.through
+            overflow = len(self._recent) + len(found.events) - REMEMBERED
+            if overflow > 0:
+                self._since = self._recent[overflow - 1].sequence
+            self._recent.extend(found.events)
+            self._through = found.through
+            self._tell()
+
+    def _tell(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
