@@ -6,10 +6,12 @@ import hashlib
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import orjson
 import pytest
 from starlette.applications import Starlette
@@ -18,11 +20,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from receiver import auth, media
+from receiver.api import ranges
 from receiver.app import providers_of
-from receiver.media import Links, Store
+from receiver.config import ConfigError, Settings
+from receiver.media import Links, Place, place_of, unused
+from receiver.media.bucket import Bucket
+from receiver.media.disk import Disk
 from receiver.secrets import Secrets
 from sender import loop
-from tests.support import carrier, receiver
+from tests.support import carrier, commands, receiver
+from tests.support.objects import S3, object_store
+from tests.support.processes import ROOT
 from tests.support.receiver import Receiver
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
@@ -359,7 +367,7 @@ async def test_files_lie_under_their_hash_for_their_owner_alone(here: Home) -> N
 
 
 def test_what_cannot_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(tmp_path, Links(Secrets(["k"]), ""))
+    store = Disk(tmp_path)
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
@@ -615,3 +623,169 @@ async def test_a_file_that_still_lies_with_the_carrier_keeps_the_carriers_addres
     [file] = (await _received(here))["media"]
 
     assert ("pending", "https://files.example.com/1.png") == (file["state"], file["url"])
+
+
+@pytest.fixture(params=["disk", "memory://", "file://", "s3://files/a/prefix"])
+async def place(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Place]:
+    url = f"file://{tmp_path}/not/there/yet" if request.param == "file://" else request.param
+    async with object_store(monkeypatch):
+        yield Disk(tmp_path / "media") if url == "disk" else Bucket(url)
+
+
+async def test_every_place_keeps_files_by_their_content(place: Place) -> None:
+    def used() -> None:
+        digest = place.put(PNG)
+
+        assert hashlib.sha256(PNG).digest() == digest == place.put(PNG)
+        assert PNG == place.read(digest)
+        assert PNG[3:7] == place.read(digest, 3, 7)
+        assert len(PNG) == place.size(digest)
+        place.remove(digest)
+        place.remove(digest)
+        for missing in (place.size, place.read, lambda gone: place.read(gone, 0, 1)):
+            with pytest.raises(FileNotFoundError):
+                missing(digest)
+
+    await asyncio.to_thread(used)
+
+
+async def test_every_place_gives_up_what_is_old_and_was_not_stored_again(place: Place) -> None:
+    def swept() -> None:
+        now = datetime.now(UTC).timestamp()
+        digest, other = place.put(PNG), place.put(JPEG)
+
+        assert [] == [found for part in place.old(now - 60) for found in part]
+        assert {digest, other} == {found for part in place.old(now + 60) for found in part}
+        assert (0, 0) == place.discard([digest], now - 60)
+        assert (1, len(PNG)) == place.discard([digest, bytes(32)], now + 60)
+        assert [other] == [found for part in place.old(now + 60) for found in part]
+
+    await asyncio.to_thread(swept)
+
+
+@pytest.fixture
+async def s3(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[S3]:
+    async with object_store(monkeypatch) as found:
+        yield found
+
+
+@pytest.fixture
+async def elsewhere(database_url: str, tmp_path: Path, s3: S3) -> AsyncIterator[Home]:
+    """Its files lie in an object store."""
+    async with home(database_url, tmp_path, media_store="s3://files/postback") as found:
+        yield found
+
+
+async def test_files_in_an_object_store_are_served_like_those_on_disk(elsewhere: Home, s3: S3) -> None:
+    large = PNG + bytes(3 << 20)
+    uploaded = await elsewhere.upload(large)
+    digest = hashlib.sha256(large).hexdigest()
+
+    whole = await elsewhere.client.get(uploaded["url"])
+    s3.asked.clear()
+    head = await elsewhere.client.head(uploaded["url"])
+    asked = s3.asked.copy()
+    part = await elsewhere.client.get(uploaded["url"], headers={"range": "bytes=1020-1029"})
+
+    assert {f"postback/{digest[:2]}/{digest[2:]}"} == set(s3.objects)
+    assert not (elsewhere.settings.data_dir / "media").exists()
+    assert (200, large, str(len(large))) == (
+        whole.status_code, whole.content, whole.headers["content-length"],
+    )  # fmt: skip
+    assert "transfer-encoding" not in whole.headers
+    assert (200, b"", str(len(large)), "image/png") == (
+        head.status_code, head.content, head.headers["content-length"], head.headers["content-type"],
+    )  # fmt: skip
+    assert 1 == len(asked)
+    assert (206, large[1020:1030]) == (part.status_code, part.content)
+
+
+async def test_the_sender_and_redaction_find_files_in_the_object_store(elsewhere: Home, s3: S3) -> None:
+    uploaded = await elsewhere.upload(PNG)
+    async with elsewhere.sending():
+        sent = await elsewhere.send("swift", {"id": uploaded["id"]})
+        await elsewhere.until(sent["id"], "queued")
+    [call] = elsewhere.swift.calls
+
+    answer = await elsewhere.post(f"/v1/messages/{sent['id']}/redact")
+
+    assert PNG == base64.b64decode(call["media"][0]["blob"])
+    assert 200 == answer.status_code
+    assert {} == s3.objects
+
+
+async def test_a_callback_brings_its_file_into_the_object_store_or_is_not_acknowledged(
+    elsewhere: Home, s3: S3
+) -> None:
+    s3.away = True
+    refused = await elsewhere.client.post(elsewhere.hook("swift"), content=_inbound(PNG, "image/png"))
+    upload = await elsewhere.post("/v1/media", content=PNG)
+    s3.away = False
+    taken = await elsewhere.client.post(elsewhere.hook("swift"), content=_inbound(PNG, "image/png"))
+    [file] = (await _received(elsewhere))["media"]
+    s3.away = True
+    unreadable = await elsewhere.client.get(file["url"])
+
+    assert [503, 503, 204, 503] == [answer.status_code for answer in (refused, upload, taken, unreadable)]
+    assert [PNG] == list(s3.objects.values())
+
+
+async def test_the_sweep_looks_through_the_object_store(elsewhere: Home, s3: S3) -> None:
+    await elsewhere.upload(PNG)
+    place = place_of(elsewhere.settings)
+    await asyncio.to_thread(place.put, JPEG)
+    connection = await asyncpg.connect(elsewhere.settings.database_url)
+    try:
+        young = await unused.sweep(place, connection, "postback", datetime.now(UTC))
+        s3.age = timedelta(days=8)
+        old = await unused.sweep(place, connection, "postback", datetime.now(UTC))
+    finally:
+        await connection.close()
+
+    assert [(0, 0), (1, len(JPEG))] == [(swept.files, swept.bytes) for swept in (young, old)]
+    assert [PNG] == list(s3.objects.values())
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("ftp://files", "has to begin with one of s3://, gs://, az://"),
+        ("files", "has to begin with one of"),
+        ("s3://", "cannot be used"),
+    ],
+)
+def test_an_object_store_that_makes_no_sense_is_refused_in_a_sentence(url: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        place_of(Settings(media_store=url))
+
+
+def test_without_the_library_one_sentence_says_what_to_install(tmp_path: Path) -> None:
+    """As a process without it would be."""
+    (tmp_path / "obstore.py").write_text("raise ImportError", encoding="utf-8")
+    code, output, errors = commands.run(
+        "serve", "--port", "0", cwd=tmp_path, DATABASE_URL="postgresql://127.0.0.1:9/none",
+        POSTBACK_SECRET_KEY="k", POSTBACK_MEDIA_STORE="s3://files", PYTHONPATH=f"{tmp_path}:{ROOT}",
+    )  # fmt: skip
+
+    assert (1, "") == (code, output)
+    assert "pip install 'postback[objects]'" in errors.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("header", "part"),
+    [
+        (None, None), ("bytes=0-9", (0, 10)), ("Bytes = 5 - ", (5, 100)), ("bytes=-5", (95, 100)),
+        ("bytes=-500", (0, 100)), ("bytes=90-500", (90, 100)), ("bytes=9-5", None), ("bytes=-", None),
+        ("bytes=0-1,5-6", None), ("items=0-1", None), ("bytes=a-b", None), ("bytes=\u0661-", None),
+    ],
+)  # fmt: skip
+def test_of_a_range_what_makes_sense_is_given(header: str | None, part: tuple[int, int] | None) -> None:
+    assert part == ranges.asked_for(header, 100)
+
+
+@pytest.mark.parametrize(("header", "size"), [("bytes=100-", 100), ("bytes=-0", 100), ("bytes=0-", 0)])
+def test_what_lies_beyond_the_end_cannot_be_had(header: str, size: int) -> None:
+    with pytest.raises(ranges.Unsatisfiable):
+        ranges.asked_for(header, size)

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import socket
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -73,45 +74,110 @@ async def test_a_file_of_a_named_network_is_fetched_over_plain_http(canary: Cana
     assert canary.heard[0].startswith(b"GET /a.png?b=c HTTP/1.1\r\n")
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        "127.0.0.1",
-        "127.1",
-        "127.0.1",
-        "2130706433",
-        "0x7f000001",
-        "0x7f.0.0.1",
-        "0177.0.0.1",
-        "017700000001",
-        "127.0.0.1.",
-        "0",
-        "0.0.0.0",
-        "localhost",
-        "LOCALHOST",
-        "127。0。0。1",
-        "[::1]",
-        "[::]",
-        "[0:0:0:0:0:0:0:1]",
-        "[::ffff:127.0.0.1]",
-        "[::ffff:7f00:1]",
-        "[::127.0.0.1]",
-        "[64:ff9b::127.0.0.1]",
-        "[64:ff9b:1::127.0.0.1]",
-        "[2002:7f00:1::]",
-        "[2001:0:7f00:1::]",
-        "[fe80::1%25lo]",
-        "somebody@127.0.0.1",
-        "example.com:pw@127.0.0.1",
-        "example.com%40127.0.0.1",
-    ],
-)
+#: what a resolver says, in place of the machine's own; to any other name it says 127.0.0.1
+NAMES = {
+    "loop.example": ["127.0.0.1"],
+    "127.0.0.1.nip.example": ["127.0.0.1"],
+    "localhost.localdomain": ["127.0.0.1"],
+    "localhost.": ["127.0.0.1"],
+    "sub.localhost": ["127.0.0.1", "::1"],
+    "six.example": ["::1"],
+    "mapped.example": ["::ffff:127.0.0.1"],
+    "translated.example": ["64:ff9b::7f00:1"],
+    "tunnel.example": ["2002:7f00:1::"],
+    "zero.example": ["0.0.0.0"],
+    "scoped.example": ["fe80::1%lo"],
+    "mixed.example": ["8.8.8.8", "127.0.0.1"],
+    "metadata.google.internal": ["169.254.169.254"],
+    "intranet.example": ["10.0.0.1"],
+    "xn--lcalhost-54a.example": ["127.0.0.1"],
+    "silent.example": [],
+}
+#: Every way that we know of to write an address of this machine, or of a network that is nobody's business.
+#: An attempt to leave the machine fails the test too (tests/support/network.py).
+FORMS = [
+    # IPv4, in the spellings that one resolver or another takes for an address
+    "127.0.0.1", "127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.0.0.1", "0x7F.1", "0177.0.0.1",
+    "017700000001", "0177.1", "127.0.0.01", "127.0.0.1.", "127.0.0.1..", "127.000.000.001", "127.0.0.0x1",
+    "127.255.255.254", "0", "0.0.0.0", "0x0", "00000000", "4294967295", "255.255.255.255", "1.1.1.1.1",
+    "18446744071545389057", "127。0。0。1", "①②⑦.⓪.⓪.①", "127%2e0%2e0%2e1", "%31%32%37.0.0.1",
+    "\uff11\uff12\uff17.0.0.1", "\u0967\u0968\u096d.\u0966.\u0966.\u0967",
+    "127.0.0.1%00", "127.0.0.1%20", "127.0.0.1%09",
+    # networks of nobody, of neighbours, of cloud providers
+    "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "100.100.100.200",
+    "192.0.0.192", "168.63.129.16", "198.18.0.1",
+    "192.0.2.1", "224.0.0.1", "239.255.255.250", "240.0.0.1", "192.88.99.1",
+    "2852039166", "0xa9fea9fe", "169.254.43518",
+    # IPv6, and IPv4 inside it
+    "[::1]", "[::]", "[0:0:0:0:0:0:0:1]", "[0000::0001]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]",
+    "[::FFFF:127.0.0.1]", "[::127.0.0.1]", "[::ffff:0:127.0.0.1]", "[64:ff9b::127.0.0.1]",
+    "[64:ff9b:1::127.0.0.1]", "[2002:7f00:1::]", "[2001:0:7f00:1::]", "[fe80::1]", "[fe80::1%25lo]",
+    "[::1%25lo]",
+    "[fc00::1]", "[fd00:ec2::254]", "[fec0::1]", "[ff02::1]", "[2001:db8::1]", "[::ffff:169.254.169.254]",
+    "[v1.fe80::1]", "[::1", "::1",
+    # names, and what only looks like one
+    "localhost", "LOCALHOST", "somebody@127.0.0.1", "example.com:pw@127.0.0.1", "example.com%40127.0.0.1",
+    "example.com@loop.example", "127.0.0.1\\@example.invalid", "ⓛoop.example", "", *NAMES,
+]  # fmt: skip
+
+
+def test_there_are_more_than_sixty_forms() -> None:
+    assert len(set(FORMS)) == len(FORMS) > 60
+
+
+@pytest.mark.parametrize("host", FORMS)
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_no_spelling_of_this_machine_gets_a_connection(canary: Canary, scheme: str, host: str) -> None:
+async def test_no_form_of_a_private_address_gets_a_connection(
+    canary: Canary, monkeypatch: pytest.MonkeyPatch, scheme: str, host: str
+) -> None:
+    _resolve(monkeypatch, defaultdict(lambda: ["127.0.0.1"], NAMES))
+    _take_any_port_for_443(monkeypatch)
+
     with pytest.raises((Unfetchable, NotSent)):
-        await fetch(f"{scheme}://{host}:{canary.port}/", [ip_network("10.0.0.0/8")], 1000)
+        await fetch(f"{scheme}://{host}:{canary.port}/", [ip_network("203.0.113.0/24")], 1000)
+    await asyncio.sleep(0)
 
     assert [] == canary.heard
+
+
+@pytest.mark.parametrize("host", FORMS)
+async def test_no_redirect_to_one_does_either(
+    canary: Canary, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    _resolve(monkeypatch, defaultdict(lambda: ["127.0.0.1"], NAMES))
+    _take_any_port_for_443(monkeypatch)
+    async with listening("127.0.0.2") as first:
+        location = f"location: http://{host}:{canary.port}/".encode()
+        first.answer = _response(b"", location, status=b"302 Found")
+
+        with pytest.raises((Unfetchable, NotSent)):
+            await fetch(f"http://127.0.0.2:{first.port}/", [ip_network("127.0.0.2/32")], 1000)
+
+    assert 1 <= len(first.heard)  # an empty host is that of the redirect
+    assert [] == canary.heard
+
+
+async def test_a_name_that_leads_elsewhere_at_the_next_look_leads_to_where_it_was_checked(
+    canary: Canary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner answers every question with another address; so does a redirect to the same name."""
+    answers = [["127.0.0.2"], ["127.0.0.1"], ["127.0.0.1"]]
+    _resolve(monkeypatch, {"turning.example": lambda: answers.pop(0)})
+    async with await asyncio.start_server(canary.hear, "127.0.0.2", canary.port):
+        canary.answer = _response(b"", b"location: /again", status=b"302 Found")
+
+        with pytest.raises(Unfetchable, match=r"127\.0\.0\.1 is not a public address"):
+            await fetch(f"http://turning.example:{canary.port}/", [ip_network("127.0.0.2/32")], 1000)
+
+    assert 1 == len(canary.heard)
+    assert [["127.0.0.1"]] == answers
+
+
+@pytest.mark.parametrize("port", [22, 80, 442, 5432, 6379, 8443])
+@pytest.mark.parametrize("scheme", ["http", "https", "ftp", "file", "gopher", "unix", "HTTPs"])
+async def test_of_the_internet_nothing_but_https_on_443_is_even_tried(scheme: str, port: int) -> None:
+    with pytest.raises(Unfetchable):
+        await fetch(f"{scheme}://8.8.8.8:{port}/", [], 1000)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +185,7 @@ async def test_no_spelling_of_this_machine_gets_a_connection(canary: Canary, sch
     [
         "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "127.0.0.1", "0.0.0.0",
         "224.0.0.1", "255.255.255.255", "240.0.0.1", "192.0.2.1", "198.18.0.1", "192.88.99.1",
+        "192.0.0.192", "168.63.129.16",
         "::1", "::", "fe80::1", "fc00::1", "fec0::1", "ff02::1", "ff0e::1", "2001:db8::1", "::ffff:8.8.8.8",
         "::8.8.8.8", "64:ff9b::8.8.8.8", "64:ff9b:1::1", "2002:808:808::1", "2001:0:808:808::1", "3fff::1",
     ],
@@ -316,22 +383,33 @@ async def test_a_proxy_of_the_environment_is_not_asked(
     assert [] == proxy.heard
 
 
+def _take_any_port_for_443(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the rule about ports would hide a hole in the rule about addresses: canaries do not sit on 443."""
+    check = addresses.check
+    monkeypatch.setattr(
+        addresses, "check", lambda scheme, port, found, networks: check("https", 443, found, networks)
+    )
+
+
 def _resolve(monkeypatch: pytest.MonkeyPatch, names: dict[str, Any]) -> list[str]:
     """Answers for *names* in place of the machine's resolver; the list fills with what was asked."""
     asked: list[str] = []
 
     async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
         asked.append(host)
-        answer = names[host]
+        answer = names[host]() if callable(names[host]) else names[host]
         if isinstance(answer, Exception):
             raise answer
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in answer]
+
+    def known(host: Any) -> bool:
+        return host in names or isinstance(names, defaultdict)
 
     loop = asyncio.get_running_loop()
     original = loop.getaddrinfo
 
     async def chosen(host: Any, port: Any, **options: Any) -> Any:
-        return await (getaddrinfo(host, port) if host in names else original(host, port, **options))
+        return await (getaddrinfo(host, port) if known(host) else original(host, port, **options))
 
     monkeypatch.setattr(loop, "getaddrinfo", chosen)
     return asked

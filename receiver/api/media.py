@@ -1,16 +1,18 @@
 """/v1/media takes files, /media gives them: to carriers, to apps, to whoever holds the address."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import structlog
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response, StreamingResponse
 
 from receiver import media
 from receiver.api import reading
 from receiver.api.context import Context
 from receiver.api.operation import Ask, Nothing, Operation, Page, json
+from receiver.api.ranges import Unsatisfiable, asked_for
 from receiver.auth import Scope
 from receiver.problems import Code, Problem, not_found, unavailable
 from receiver.read import shapes
@@ -24,6 +26,8 @@ ENVELOPE = 64 * 1024
 UPLOAD_DEADLINE = 60.0
 #: what browsers show without running anything; all else is only ever saved
 _SHOWN = ("image/", "audio/", "video/")
+#: bytes that are read at a time; of an object store, each is a request
+_PIECE = 1 << 20
 
 
 async def upload(ask: Ask[Query, Nothing]) -> Response:
@@ -52,15 +56,15 @@ async def serve(request: Request) -> Response:
     file = (await context.files.find([file_id])).get(file_id)
     if file is None:
         raise not_found()
-    path = store.path(file.sha256)
-    try:
-        stat = await asyncio.to_thread(path.stat)
-    except FileNotFoundError:
-        log.error("a file is not on this machine", id=str(file_id))
-        raise not_found() from None
+    if not await asyncio.to_thread(_is_there, store, file.sha256):
+        log.error("a file is not in our store", id=str(file_id))
+        raise not_found()
     etag = f'"{file.sha256.hex()}"'
+    shown = file.content_type.startswith(_SHOWN)
     headers = {
         "Content-Type": file.content_type + ("; charset=utf-8" if file.content_type == "text/plain" else ""),
+        "Content-Disposition": f'{"inline" if shown else "attachment"}; filename="{file.name}"',
+        "Accept-Ranges": "bytes",
         "ETag": etag,
         "Cache-Control": "private, max-age=86400, immutable",
         "X-Content-Type-Options": "nosniff",
@@ -68,15 +72,37 @@ async def serve(request: Request) -> Response:
     }
     if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    shown = file.content_type.startswith(_SHOWN)
+    asked = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None
+    try:
+        part = asked_for(asked, file.size)
+    except Unsatisfiable:
+        return Response(status_code=416, headers=headers | {"Content-Range": f"bytes */{file.size}"})
+    start, end = part or (0, file.size)
     # with a Content-Length, never in chunks: Sinch refuses a file without one
-    return FileResponse(
-        path,
-        headers=headers,
-        filename=file.name,
-        stat_result=stat,
-        content_disposition_type="inline" if shown else "attachment",
-    )
+    headers["Content-Length"] = str(end - start)
+    if part:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
+    status = 206 if part else 200
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    return StreamingResponse(_pieces(store, file.sha256, start, end), status, headers)
+
+
+async def _pieces(store: media.Store, digest: bytes, start: int, end: int) -> AsyncIterator[bytes]:
+    for place in range(start, end, _PIECE):
+        yield await asyncio.to_thread(store.read, digest, place, min(place + _PIECE, end))
+
+
+def _is_there(store: media.Store, digest: bytes) -> bool:
+    """Raises ``Problem`` where the store does not answer."""
+    try:
+        store.size(digest)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        log.error("the store of files does not answer", reason=str(error.strerror or error))
+        raise unavailable("The file cannot be read now.") from None
+    return True
 
 
 async def _uploaded(request: Request) -> tuple[bytes, str | None, str | None]:

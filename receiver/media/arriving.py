@@ -1,6 +1,7 @@
 """Files that come inside a carrier's callback."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from hashlib import sha256
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from uuid_utils.compat import uuid7
 from models.events import Event, Inbound, MediaPart
 from receiver.media.links import file_name
 from receiver.media.sniff import UNKNOWN, type_of
+from receiver.media.words import is_layout, text_in
 from receiver.rows import MediaRow
 
 #: makes the address of a file from its id and its name
@@ -19,7 +21,22 @@ def contents(events: Iterable[Event]) -> Iterator[bytes]:
     """The bytes of every file inside *events*; they are stored before the rows that name them."""
     for event in events:
         if isinstance(event, Inbound):
-            yield from (part.content for part in event.media if part.content is not None)
+            yield from (part.content for part in unpacked(event).media if part.content is not None)
+
+
+def unpacked(inbound: Inbound) -> Inbound:
+    """*inbound* with the words of its text parts in its text, and without its layout."""
+    if all(part.content is None for part in inbound.media):
+        return inbound
+    said, files = [inbound.text], []
+    for part in inbound.media:
+        if part.content is None:
+            files.append(part)
+        elif (text := text_in(part.content, part.content_type)) is not None:
+            said.append(text)
+        elif not is_layout(part.content, part.content_type):
+            files.append(part)
+    return replace(inbound, text="\n".join(filter(None, said)) or inbound.text, media=tuple(files))
 
 
 def arrived(message_id: UUID, position: int, part: MediaPart, link: Link | None) -> MediaRow:

@@ -1,65 +1,69 @@
-"""Files on disk, by their content: ``<data_dir>/media/ab/cdef…`` is the file whose SHA-256 is ``abcdef…``."""
+"""Where the bytes of files lie: on disk, or in an object store, under their SHA-256 and so once each."""
 
-import os
-import secrets
-from hashlib import sha256
-from pathlib import Path
+from collections.abc import Collection, Iterator
+from typing import Protocol
 
+import structlog
+
+from receiver.config import Settings
+from receiver.media.bucket import Bucket
+from receiver.media.disk import Disk
 from receiver.media.links import Links
+from receiver.secrets import Secrets
 
-#: bytes of one file. Carriers take less (600 kB is safe everywhere); what they bring may be more
+log = structlog.get_logger()
+
+#: bytes of a file to send. Carriers take less; 600 kB is safe everywhere
 LARGEST = 5 << 20
+#: bytes of a file that somebody sent us
+LARGEST_RECEIVED = 10 << 20
 
 
-class Store:
-    """Blocking, like all disks: call it in a thread. *links* are the addresses of what lies here."""
-
-    def __init__(self, data_dir: Path, links: Links) -> None:
-        self._directory = data_dir / "media"
-        self.links = links
+class Place(Protocol):
+    """Blocking, like all disks: call it in a thread. Everything raises ``OSError``."""
 
     def put(self, content: bytes) -> bytes:
         """Stores *content* and answers with its SHA-256 once it would survive a loss of power.
 
-        The same content is the same file, so storing it again is harmless. Raises ``OSError``.
+        The same content is the same file, so storing it again is harmless.
         """
-        digest = sha256(content).digest()
-        path = self.path(digest)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not path.exists():
-            _write(path, content)
-        # of a file that was there, too: another process may have renamed it into place just now
-        for directory in (path.parent, self._directory):
-            _sync(directory)
-        return digest
 
-    def read(self, digest: bytes) -> bytes:
-        """Raises ``OSError``, ``FileNotFoundError`` where it is not on this machine."""
-        return self.path(digest).read_bytes()
+    def read(self, digest: bytes, start: int = 0, end: int | None = None) -> bytes:
+        """The bytes from *start* up to and without *end*. Raises ``FileNotFoundError``."""
 
-    def path(self, digest: bytes) -> Path:
-        name = digest.hex()
-        return self._directory / name[:2] / name[2:]
+    def size(self, digest: bytes) -> int:
+        """Raises ``FileNotFoundError``."""
+
+    def remove(self, digest: bytes) -> None:
+        """It may be gone already."""
+
+    def old(self, before: float) -> Iterator[list[bytes]]:
+        """What was last stored before *before* (seconds since 1970), part by part."""
+
+    def discard(self, digests: Collection[bytes], before: float) -> tuple[int, int]:
+        """Removes those that were not stored again since *before*; how many went, and their bytes."""
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+class Store:
+    """A place for files and the *links* that lead to them. Blocking, and with the errors of `Place`."""
+
+    def __init__(self, place: Place, links: Links) -> None:
+        self.place, self.links = place, links
+        self.put, self.read, self.size = place.put, place.read, place.size
+
+    def remove(self, digest: bytes) -> None:
+        """What nothing names any more. If it cannot be had now, the sweep will find it."""
+        try:
+            self.place.remove(digest)
+        except OSError as error:
+            log.error("a file is removed later", reason=str(error.strerror or error))
 
 
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def place_of(settings: Settings) -> Place:
+    """Raises ``ConfigError``."""
+    return Bucket(settings.media_store) if settings.media_store else Disk(settings.data_dir / "media")
+
+
+def store_of(settings: Settings, keys: Secrets) -> Store:
+    """Raises ``ConfigError``."""
+    return Store(place_of(settings), Links(keys, settings.public_url))
