@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 import orjson
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.events import Answer, Fate, Request, TemplateReport, Unreadable
+from faults import fuzz_texts
+from models.events import Answer, Fate, Inbound, Request, TemplateReport, Unreadable
+from receiver.providers import PROVIDERS
 from receiver.providers.base import Provider
 from tests.support.cases import channel_of, each_provider, entry, identities, read_cases
 
@@ -23,6 +26,21 @@ JSON = st.recursive(
 ODD = st.one_of(
     JSON, st.sampled_from(["a\0b", "\ud800", "9" * 5000, "0001-01-01T00:00:00+14:00", "://[", "+"])
 )
+
+
+#: an inbound message of each carrier, and the key under which its text stands
+JSON_INBOUND: dict[str, dict[str, Any]] = {
+    "sinch_mms": {"origin": "MMS_MO", "code": "N401", "from": "12065550123", "tracking-id": "1"},
+    "sinch_sms": {"type": "mo_text", "id": "1", "from": "12065550123"},
+    "swift": {"type": "sms", "id": "1", "from": "12065550123"},
+    "voicetel": {"referenceId": "1", "from": "12065550123", "to": "12012548000", "deliveryReceipt": False},
+    "cellcast": {"message_id": "1", "from": "61400000000"},
+    "cellcast_v1": {"type": "receive", "_id": "1", "sender": "61400000000"},
+}
+TEXT_KEYS = {
+    "sinch_mms": "message-text", "sinch_sms": "body", "swift": "body", "voicetel": "text", "cellcast": "body",
+    "cellcast_v1": "message",
+}  # fmt: skip
 
 
 def bodies(name: str, key: str) -> st.SearchStrategy[bytes]:
@@ -83,3 +101,49 @@ def test_json_nested_without_end_is_unreadable_and_nothing_worse(provider: Provi
         body = b"[" * depth + b"]" * depth
         with pytest.raises(Unreadable):
             provider.parse(Request("POST", b"", {}, body), channel_of(provider.name))
+
+
+@each_provider()
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_a_text_of_any_letters_is_read_as_it_was_written_in_every_charset(
+    provider: Provider, seed: int
+) -> None:
+    written = fuzz_texts.inbound(Random(seed), provider.name, "an-id")  # noqa: S311
+    method = "GET" if written.query else "POST"
+    request = Request(method, written.query, written.headers, written.body)
+    [event] = provider.parse(request, channel_of(provider.name))
+
+    assert isinstance(event, Inbound)
+    assert (written.text, "an-id") == (event.text, event.provider_message_id), written.charset
+
+
+@each_provider()
+@settings(max_examples=100, deadline=None)
+@given(said=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
+def test_any_text_at_all_is_read_from_json_as_it_was_written(provider: Provider, said: str) -> None:
+    body = json.dumps(JSON_INBOUND[provider.name] | {TEXT_KEYS[provider.name]: said}).encode()
+    [event] = provider.parse(Request("POST", b"", {}, body), channel_of(provider.name))
+
+    assert isinstance(event, Inbound)
+    assert said == event.text
+
+
+@pytest.mark.parametrize("said", [" ", "\n", "\u2028", "\x1f\t"])
+@each_provider()
+def test_a_person_may_send_blanks_and_nothing_else(provider: Provider, said: str) -> None:
+    body = json.dumps(JSON_INBOUND[provider.name] | {TEXT_KEYS[provider.name]: said}).encode()
+    [event] = provider.parse(Request("POST", b"", {}, body), channel_of(provider.name))
+
+    assert isinstance(event, Inbound)
+    assert said == event.text
+
+
+def test_json_in_utf_16_is_no_form_though_an_equals_sign_is_in_it() -> None:
+    body = json.dumps(JSON_INBOUND["voicetel"] | {"text": "1+1=2"})
+    for charset in ("utf-16", "utf-16-le", "utf-16-be", "utf-32"):
+        request = Request("POST", b"", {}, body.encode(charset))
+        [event] = PROVIDERS["voicetel"].parse(request, channel_of("voicetel"))
+
+        assert isinstance(event, Inbound)
+        assert "1+1=2" == event.text
