@@ -1,11 +1,11 @@
-"""Callers in a closed loop over keep-alive connections, as cheap as they can be: they share the cores with
-what they measure."""
+"""Callers over keep-alive connections. They share the cores with what they measure, so they are cheap."""
 
 import asyncio
 import gc
 import itertools
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import cast
@@ -37,8 +37,16 @@ class Measured:
         ordered = sorted(self.latencies)
         return ordered[min(int(share * len(ordered)), len(ordered) - 1)] * 1000 if ordered else 0.0
 
+    def count(self, caller: "Caller", status: int, now: float, *, counted: bool) -> None:
+        """An answer to *caller*; its latency where it is *counted*."""
+        self.statuses[status] += 1
+        if status == 200:
+            self.acknowledged.append(caller.serial)
+            if counted:
+                self.latencies.append(now - caller.since)
 
-async def run(
+
+async def closed(
     address: tuple[str, int],
     request: Callable[[int], bytes],
     serials: "itertools.count[int]",
@@ -47,81 +55,156 @@ async def run(
     warm_up: float,
     seconds: float,
 ) -> Measured:
-    """Calls *address* with ``request(serial)`` over each connection, the next when the last is answered.
+    """A closed loop: calls *address* with ``request(serial)`` over each connection, the next when the last is
+    answered.
 
     Answers of the first *warm_up* seconds are not counted. Raises ``TimeoutError`` when answers stay away.
     """
-    loop = asyncio.get_running_loop()
     measured = Measured(seconds)
-    begin = perf_counter() + warm_up
-    callers = [_Caller(request, serials, measured, begin) for _ in range(connections)]
-    for caller in callers:
-        await loop.create_connection(lambda caller=caller: caller, *address)  # type: ignore[misc]
-    gc.collect()
-    gc.disable()
-    try:
+
+    def answered(caller: "Caller", status: int, now: float) -> None:
+        measured.count(caller, status, now, counted=begin <= now < end)
+        if now < end:
+            caller.call(next(serials), now)
+        else:
+            caller.rest()
+
+    callers = await connect(address, request, connections, answered, measured)
+    with undisturbed():
+        begin = perf_counter() + warm_up
+        end = begin + seconds
         for caller in callers:
-            caller.call()
-        await asyncio.wait_for(
-            asyncio.gather(*(caller.done for caller in callers)), begin - perf_counter() + seconds + PATIENCE
-        )
-    finally:
-        gc.enable()
-        for caller in callers:
-            caller.close()
+            caller.call(next(serials), perf_counter())
+        await _all(callers, begin - perf_counter() + seconds)
     return measured
 
 
-class _Caller(asyncio.Protocol):
-    """One connection with one request on its way."""
+async def opened(
+    address: tuple[str, int],
+    request: Callable[[int], bytes],
+    serials: "itertools.count[int]",
+    *,
+    rate: float,
+    connections: int,
+    warm_up: float,
+    seconds: float,
+) -> Measured:
+    """An open loop: *rate* requests a second come whether the last ones are answered or not, as carriers'
+    do. Latencies count from the moment when a request was due, so a server that stalls pays for all who had
+    to wait for it.
+    """
+    measured = Measured(seconds)
+    idle: deque[Caller] = deque()
+    overdue: deque[float] = deque()
+
+    def answered(caller: Caller, status: int, now: float) -> None:
+        measured.count(caller, status, now, counted=begin <= caller.since < end)
+        if overdue:
+            caller.call(next(serials), overdue.popleft())
+        elif now < end:
+            idle.append(caller)
+        else:
+            caller.rest()
+
+    callers = await connect(address, request, connections, answered, measured)
+    idle.extend(callers)
+    with undisturbed():
+        first = perf_counter()
+        begin, end = first + warm_up, first + warm_up + seconds
+        sent = 0
+        while (now := perf_counter()) < end:
+            for place in range(sent, int((now - first) * rate)):
+                due = first + place / rate
+                if idle:
+                    idle.popleft().call(next(serials), due)
+                else:
+                    overdue.append(due)
+                sent = place + 1
+            await asyncio.sleep(0.0005)
+        for caller in idle:
+            caller.rest()
+        await _all(callers, 0)
+    return measured
+
+
+class Caller(asyncio.Protocol):
+    """One connection with at most one request on its way, due at *since*."""
 
     _transport: asyncio.Transport
 
     def __init__(
         self,
         request: Callable[[int], bytes],
-        serials: "itertools.count[int]",
-        measured: Measured,
-        begin: float,
+        answered: "Callable[[Caller, int, float], None]",
+        dropped: "Callable[[Caller], None]",
     ) -> None:
-        self._request, self._serials, self._measured = request, serials, measured
-        self._begin, self._end = begin, begin + measured.seconds
+        self._request, self._answered, self._dropped = request, answered, dropped
         self._received = b""
-        self._serial, self._since = 0, 0.0
+        self.serial, self.since = 0, 0.0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are transports by behaviour only
 
-    def call(self) -> None:
-        self._serial = next(self._serials)
-        self._since = perf_counter()
-        self._transport.write(self._request(self._serial))
+    def call(self, serial: int, since: float) -> None:
+        self.serial, self.since = serial, since
+        self._transport.write(self._request(serial))
 
     def data_received(self, data: bytes) -> None:
         self._received = data = self._received + data if self._received else data
         status = _known.get(data) or _status(data)
-        if status is None:
-            return
-        self._received = b""
-        now = perf_counter()
-        self._measured.statuses[status] += 1
-        if status == 200:
-            self._measured.acknowledged.append(self._serial)
-            if self._begin <= now < self._end:
-                self._measured.latencies.append(now - self._since)
-        if now < self._end:
-            self.call()
-        else:
-            self.done.set_result(None)
+        if status is not None:
+            self._received = b""
+            self._answered(self, status, perf_counter())
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.done.done():
-            self._measured.dropped += 1
+            self._dropped(self)
+
+    def rest(self) -> None:
+        """It has its answer, and calls no more."""
+        if not self.done.done():
             self.done.set_result(None)
 
     def close(self) -> None:
         self._transport.close()
+
+
+async def connect(
+    address: tuple[str, int],
+    request: Callable[[int], bytes],
+    connections: int,
+    answered: Callable[[Caller, int, float], None],
+    measured: Measured,
+) -> list[Caller]:
+    def dropped(caller: Caller) -> None:
+        measured.dropped += 1
+        caller.rest()
+
+    callers = [Caller(request, answered, dropped) for _ in range(connections)]
+    loop = asyncio.get_running_loop()
+    for caller in callers:
+        await loop.create_connection(lambda caller=caller: caller, *address)  # type: ignore[misc]
+    return callers
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Without collections of garbage, which would be taken for the server's."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+async def _all(callers: list[Caller], seconds: float) -> None:
+    try:
+        await asyncio.wait_for(asyncio.gather(*(caller.done for caller in callers)), seconds + PATIENCE)
+    finally:
+        for caller in callers:
+            caller.close()
 
 
 #: whole answers that came before: servers repeat themselves to the byte, and reading one is dear

@@ -3,6 +3,7 @@
 import os
 import platform
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -51,6 +52,20 @@ def cpu_seconds(*pids: int) -> float:
             wanted.add(pid)
             total += ticks
     return total / _TICKS
+
+
+def resident(pid: int) -> float:
+    """MiB of memory that *pid* and all that descend from it hold; 0 where there is no /proc."""
+    total, wanted = 0.0, {pid}
+    for child, parent, _ in sorted(_processes()):
+        if child in wanted or parent in wanted:
+            wanted.add(child)
+            with suppress(OSError):
+                status = Path(f"/proc/{child}/status").read_text(encoding="ascii", errors="replace")
+                total += sum(
+                    int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS:")
+                )
+    return total
 
 
 def busy_seconds() -> float:

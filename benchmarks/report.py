@@ -11,11 +11,16 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import Figure
 from benchmarks.rounds import CPU, Entry, Options
 
 
 def as_dict(
-    entries: Sequence[Entry], options: Options, machine: Mapping[str, Any], postgres: Mapping[str, str]
+    entries: Sequence[Entry],
+    figures: Sequence[Figure],
+    options: Options,
+    machine: Mapping[str, Any],
+    postgres: Mapping[str, str],
 ) -> dict[str, Any]:
     """All figures: acknowledgements per second, latencies in milliseconds. Nothing names the machine."""
     echo, by_hand, *_ = entries
@@ -43,6 +48,7 @@ def as_dict(
             }
             for entry in entries
         },
+        "figures": [asdict(figure) | {"ratio": figure.ratio} for figure in figures],
     }
 
 
@@ -88,4 +94,26 @@ def show(report: Mapping[str, Any], console: Console) -> None:
             " ".join(f"{share:.2f}" for share in entry["cpu"].values()),
         )
     console.print(table)
-    console.print(f"CPU: cores busy for {', '.join(CPU)}.")
+    console.print(f"CPU: cores busy for {', '.join(CPU)}.\n")
+    console.print(_figures(report["figures"]))
+
+
+def _figures(figures: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for heading in ("measured", "beside", "ratio", "reach", ""):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for figure in figures:
+        table.add_row(
+            figure["name"],
+            f"{_number(figure['value'])} {figure['unit']}",
+            "" if figure["beside"] is None else _number(figure["beside"]),
+            "" if figure["ratio"] is None else f"{figure['ratio']:.2f}",
+            figure["reach"],
+            {True: "holds", False: "MISSED", None: ""}[figure["holds"]],
+        )
+    return table
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

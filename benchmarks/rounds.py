@@ -23,6 +23,10 @@ class Options:
     connections: int = 128
     workers: int = 1
     messages: int = 60_000
+    few: int = 50_000
+    many: int = 5_000_000
+    sends: int = 8_000
+    events: int = 4_000
 
 
 #: for whom a core is busy; "others" is whatever else the machine does
@@ -89,7 +93,7 @@ async def _turn(entry: Entry, options: Options, postgres_pid: int) -> Turn:
     store, traffic = entry.contender.store, entry.traffic
     mark = await store.mark() if store else None
     began, before = perf_counter(), list(_cpu(entry.contender, postgres_pid))
-    measured = await load.run(
+    measured = await load.closed(
         entry.contender.address,
         traffic.request,
         entry.serials,

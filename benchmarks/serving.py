@@ -1,4 +1,4 @@
-"""Serves a contender as Postback serves itself: ``python -m benchmarks.serving echo|by_hand URL PORT``."""
+"""Serves a contender on uvicorn as it comes: ``python -m benchmarks.serving MODULE URL PORT``."""
 
 import asyncio
 import importlib
@@ -8,7 +8,6 @@ import sys
 import uvicorn
 import uvloop
 
-from receiver.protocol import BoundedProtocol
 from receiver.serve import BACKLOG, bind
 
 
@@ -16,7 +15,7 @@ async def serve(module: str, database_url: str, server: socket.socket) -> None:
     """*module* is one of this package, with a function ``create(database_url)``."""
     app = importlib.import_module(f"benchmarks.{module}").create(database_url)
     config = uvicorn.Config(
-        app, http=BoundedProtocol, ws="none", lifespan="on", access_log=False, log_config=None,
+        app, http="httptools", ws="none", lifespan="on", access_log=False, log_config=None,
         server_header=False, date_header=False, timeout_keep_alive=75, proxy_headers=False, backlog=BACKLOG,
     )  # fmt: skip
     running = uvicorn.Server(config)

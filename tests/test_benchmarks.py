@@ -26,7 +26,8 @@ ROOT = Path(__file__).parent.parent
 
 def test_a_short_run_counts_every_contender_and_names_no_machine(tmp_path: Path) -> None:
     output = tmp_path / "results" / "latest.json"
-    options = {"rounds": 1, "seconds": 0.4, "warm-up": 0.1, "connections": 16, "messages": 2000}
+    turns = {"rounds": 1, "seconds": 0.4, "warm-up": 0.1, "connections": 16, "messages": 2000}
+    options = {**turns, "few": 300, "many": 3000, "sends": 1000, "events": 200}
     command = [f"--{name}={value}" for name, value in options.items()]
     ran = subprocess.run(  # noqa: S603
         [sys.executable, "-m", "benchmarks", *command, "--output", str(output)],
@@ -43,6 +44,8 @@ def test_a_short_run_counts_every_contender_and_names_no_machine(tmp_path: Path)
     assert str(ROOT) not in output.read_text()
     assert socket.gethostname() not in output.read_text()
     assert all(label in ran.stdout for label in report["entries"])
+    assert all(figure["value"] > 0 for figure in report["figures"])
+    assert {figure["holds"] for figure in report["figures"]} <= {True, False, None}
 
 
 class Kept:
