@@ -1,0 +1,1 @@
+"""Apps against the HTTP API; they import nothing of ours."""
