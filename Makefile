@@ -5,10 +5,10 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench lock
+.PHONY: help setup run example test lint bench faults fuzz lock
 
 help: ## these lines
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## the environment, from the pinned lock
 	@:
@@ -16,8 +16,11 @@ setup: $(STAMP) ## the environment, from the pinned lock
 run: setup ## everything with a practice carrier, and one demonstration message; Ctrl-C stops it
 	$(VENV)/bin/postback up --demo
 
-test: setup ## the whole suite
-	$(VENV)/bin/pytest
+example: setup ## the auto-responder of examples/ in a conversation with a customer, over a practice carrier
+	$(VENV)/bin/python examples/conversation.py
+
+test: setup ## the whole suite, on two cores
+	$(VENV)/bin/pytest -n 2 --dist loadfile
 
 lint: setup ## ruff, mypy strict, import rules
 	$(VENV)/bin/ruff check
@@ -27,6 +30,12 @@ lint: setup ## ruff, mypy strict, import rules
 
 bench: setup ## the benchmark table
 	$(VENV)/bin/python -m benchmarks
+
+faults: setup ## the fault table: what breaks, and what is lost by it
+	$(VENV)/bin/python -m faults
+
+fuzz: setup ## a million requests that nobody should send
+	$(VENV)/bin/python -m faults.fuzz
 
 # The settings of this machine's pip and uv (another index, its address) must not get into the lock.
 lock: ## writes requirements.lock anew from pyproject.toml

@@ -36,11 +36,22 @@ def run(connection: Connection, schema: str) -> None:
             not (kind == "table" and reflected and "_p_" in (name or ""))
         ),
     )
+    heads = tuple(context.script.get_heads())
+    if _leads_elsewhere(heads):
+        _write_functions(connection, schema, wanted=False)  # they hold on to tables' types
     context.run_migrations()
     reached = context.get_context().get_current_heads()
-    _write_functions(
-        connection, schema, wanted=bool(reached) and reached == tuple(context.script.get_heads())
-    )
+    _write_functions(connection, schema, wanted=bool(reached) and reached == heads)
+
+
+def _leads_elsewhere(heads: tuple[str, ...]) -> bool:
+    """Whether this run changes tables: it does not begin at *heads*, or does not end there."""
+    standing = context.get_context().get_current_heads()
+    try:
+        wanted = context.get_revision_argument()
+    except KeyError:
+        return False  # a command that only looks
+    return bool(standing) and (standing != heads or wanted not in heads)
 
 
 def _write_functions(connection: Connection, schema: str, *, wanted: bool) -> None:

@@ -2,12 +2,15 @@
 
 from models.apikey import ApiKey, SecretKeyCheck
 from models.conversation import Conversation
+from models.delivery import Delivery
 from models.event import Event, FeedHead
 from models.media import File, Media
 from models.message import Adopted, Attention, Message, MessageBody
+from models.optout import OptOut, OptOutEntry
 from models.payload import Payload
 from models.reference import Reference
 from models.submission import AwaitedReport, Idempotency, Outbox, Rate, Submission
+from models.subscriber import Forwarder, Subscriber
 from models.template import Template
 
 __all__ = [
@@ -16,18 +19,23 @@ __all__ = [
     "Attention",
     "AwaitedReport",
     "Conversation",
+    "Delivery",
     "Event",
     "FeedHead",
     "File",
+    "Forwarder",
     "Idempotency",
     "Media",
     "Message",
     "MessageBody",
+    "OptOut",
+    "OptOutEntry",
     "Outbox",
     "Payload",
     "Rate",
     "Reference",
     "SecretKeyCheck",
     "Submission",
+    "Subscriber",
     "Template",
 ]

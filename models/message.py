@@ -18,7 +18,12 @@ class Message(SQLModel, table=True):
 
     __tablename__ = "message"
     __table_args__ = table_args(
-        Index("message_client_reference", "client_reference"),
+        Index(
+            "message_client_reference",
+            "client_reference",
+            "id",
+            postgresql_where=text("client_reference IS NOT NULL"),
+        ),
         Index("message_contact", "contact", "id"),
         Index("message_our_number", "our_number", "id"),
         Index("message_channel", "channel", "id"),
@@ -57,6 +62,7 @@ class MessageBody(SQLModel, table=True):
     options: dict[str, Any] = json()
     metadata_: dict[str, Any] = json()
     participants: list[str] = text_array()
+    redacted_at: datetime | None = timestamp(nullable=True)
 
 
 class Attention(SQLModel, table=True):
@@ -69,6 +75,7 @@ class Attention(SQLModel, table=True):
     __table_args__ = table_args(
         Index("attention_uncertain", "message_id", postgresql_where=text("uncertain")),
         Index("attention_conflict", "message_id", postgresql_where=text("conflict")),
+        Index("attention_failure", "message_id", postgresql_where=text("failure")),
         Index("attention_error", "error_class", "message_id", postgresql_where=text("failure")),
     )
 

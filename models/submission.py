@@ -3,7 +3,7 @@
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
-from models.base import UUID, datetime, table_args, timestamp, uuid_array
+from models.base import UUID, datetime, table_args, text_array, timestamp, uuid_array
 
 
 class Submission(SQLModel, table=True):
@@ -30,12 +30,14 @@ class Outbox(SQLModel, table=True):
     An expired claim is queued again; an expired call is uncertain. ``kind`` is ``message`` or
     ``template``; ``id`` is the message's or the template's. Rows of one ``batch`` say the same to
     different people, and may share a call.
+    An opt-out of ``contact`` from a number in ``scope`` stops it; where that is NULL, from any number.
     """
 
     __tablename__ = "outbox"
     __table_args__ = table_args(
         Index("outbox_queued", "channel", "next_at", postgresql_where=text("state = 'queued'")),
         Index("outbox_leased", "lease_until", postgresql_where=text("state <> 'queued'")),
+        Index("outbox_contact", "contact"),
     )
 
     id: UUID = Field(primary_key=True)
@@ -47,6 +49,8 @@ class Outbox(SQLModel, table=True):
     lease_until: datetime | None = timestamp(nullable=True)
     attempts: int
     submission_id: UUID | None
+    contact: str | None
+    scope: list[str] | None = text_array(nullable=True)
 
 
 class AwaitedReport(SQLModel, table=True):
@@ -74,7 +78,7 @@ class Idempotency(SQLModel, table=True):
     """The answer to an ``Idempotency-Key``: which messages it made, and from which body."""
 
     __tablename__ = "idempotency"
-    __table_args__ = table_args()
+    __table_args__ = table_args(Index("idempotency_created", "created_at"))
 
     scope: str = Field(primary_key=True)
     key: str = Field(primary_key=True)

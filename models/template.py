@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from models.base import UUID, datetime, json, table_args, timestamp
@@ -18,6 +18,7 @@ class Template(SQLModel, table=True):
     __tablename__ = "template"
     __table_args__ = table_args(
         UniqueConstraint("channel", "provider_template_id", name="template_provider_id"),
+        Index("template_channel", "channel", "id"),
     )
 
     id: UUID = Field(primary_key=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
@@ -10,16 +11,20 @@ import structlog
 import typer
 import uvloop
 
-from postback import keys, logs, practice
+from postback import erase, keys, logs, payloads, practice
+from postback.doctor import run as run_doctor
 from postback.embedded import EmbeddedPostgresError
-from postback.start import borrowed, checked, connected, migrated
+from postback.janitor import run as run_janitor
+from postback.start import borrowed, checked, configured, connected, migrated
 from postback.supervisor import Process, Supervisor, SupervisorError
 from postback.up import PRACTICE_PORT, Plan
 from postback.up import up as run_up
-from receiver import config
+from receiver import fetching
+from receiver import forward as forwarding
 from receiver.app import providers_of
 from receiver.config import ConfigError, Settings
-from receiver.db import DatabaseError
+from receiver.db import DatabaseError, reached
+from receiver.janitor import SELDOM, alongside
 from receiver.serve import StartError, bind
 from receiver.serve import serve as run_server
 from sender import loop
@@ -36,6 +41,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(keys.app, name="keys")
+app.add_typer(payloads.app, name="payloads")
+app.command()(payloads.recompute)
+app.command()(erase.erase)
 
 log = structlog.get_logger()
 
@@ -51,6 +59,9 @@ def main() -> None:
     except _SENTENCES as error:
         print(error, file=sys.stderr)
         sys.exit(1)
+    except Exception as error:  # Python would show what it quotes
+        log.critical("ended by an error", exc_info=error)
+        sys.exit(1)
 
 
 @app.command()
@@ -62,7 +73,7 @@ def up(
     demo: Annotated[bool, typer.Option("--demo", help="Send a first message and show its timeline.")] = False,
 ) -> None:
     """Everything in one: database, receiver, sender, forwarder, practice carrier."""
-    run_up(config.load(), Plan(host, port, workers, simulator, demo))
+    run_up(configured(), Plan(host, port, workers, simulator, demo))
 
 
 @app.command()
@@ -73,9 +84,10 @@ def serve(
     shared: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """The receiver and its API."""
-    settings = connected(config.load())
+    settings = connected(configured())
     providers_of(settings)
-    asyncio.run(checked(settings))
+    check = checked(settings)
+    asyncio.run(reached(lambda: check) if settings.spool else check)
     server = bind(host, port, shared=shared or workers > 1)
     host, port = server.getsockname()[:2]
     if workers == 1:
@@ -83,7 +95,7 @@ def serve(
         for sent in (signal.SIGINT, signal.SIGTERM):
             signal.signal(sent, lambda *_: sys.exit(0))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run_server(settings, server, lambda: _ready(f"http://{host}:{port}")))
+            runner.run(_serve(settings, server, f"http://{host}:{port}"))
         return
     server.close()
     # each worker listens for itself, and the kernel spreads the callers over them
@@ -99,33 +111,43 @@ def serve(
 @app.command()
 def send() -> None:
     """Sends what the outbox holds; any number of these may run."""
-    settings = connected(config.load())
+    settings = connected(configured())
     providers = providers_of(settings)
     _until_stopped(settings, lambda stop: loop.run(settings, providers, stop))
 
 
 @app.command()
 def forward() -> None:
-    """Holds the place of the process that will forward events to apps; so far it does nothing."""
-
-    async def wait(stop: asyncio.Event) -> None:
-        log.info("forwarding", subscribers=0)
-        await stop.wait()
-
-    _until_stopped(connected(config.load()), wait)
+    """Posts events to the subscribers; any number of these may run."""
+    settings = connected(configured())
+    _until_stopped(settings, lambda stop: forwarding.run(settings, stop))
 
 
 @app.command()
 def migrate() -> None:
     """The database to the newest version."""
-    with borrowed(config.load()) as settings:
+    with borrowed(configured()) as settings:
         asyncio.run(migrated(settings))
+
+
+@app.command()
+def janitor() -> None:
+    """Makes the partitions ahead, removes what has been kept long enough, and says what that was."""
+    settings = connected(configured())
+    asyncio.run(checked(settings))
+    sys.exit(run_janitor(settings))
+
+
+@app.command()
+def doctor() -> None:
+    """Checks configuration, clock, disk, address and database, and says what to do."""
+    sys.exit(run_doctor())
 
 
 @app.command()
 def channels() -> None:
     """Each channel: its provider, the address to give its carrier, how callers prove themselves."""
-    settings = config.load()
+    settings = configured()
     providers_of(settings)
     base = settings.public_url or "http://127.0.0.1:8080"
     shown = settings
@@ -148,7 +170,7 @@ def simulate(
     callbacks: Annotated[str, typer.Option(help="Where the receiver is reached.")] = "http://127.0.0.1:8080",
 ) -> None:
     """The practice carriers, with an account for every channel that they can serve."""
-    accounts = practice.accounts(config.load(), callbacks)
+    accounts = practice.accounts(configured(), callbacks)
     try:
         asyncio.run(simulator.serve(accounts, "127.0.0.1", port, ready=_ready))
     except OSError as error:
@@ -161,6 +183,11 @@ def _ready(address: str) -> None:
     print(f"ready {address}", flush=True)
 
 
+async def _serve(settings: Settings, server: socket.socket, address: str) -> None:
+    async with alongside(settings, look=SELDOM), fetching.alongside(settings):
+        await run_server(settings, server, lambda: _ready(address))
+
+
 def _until_stopped(settings: Settings, work: Callable[[asyncio.Event], Coroutine[Any, Any, Any]]) -> None:
     """*work* on a database that is ours, until SIGINT or SIGTERM sets the event that it is given."""
 
@@ -169,6 +196,7 @@ def _until_stopped(settings: Settings, work: Callable[[asyncio.Event], Coroutine
         stop = asyncio.Event()
         for sent in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(sent, stop.set)
-        await work(stop)
+        async with alongside(settings):
+            await work(stop)
 
     asyncio.run(run())

@@ -9,8 +9,8 @@ from uuid import UUID
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from postback.start import borrowed, using
-from receiver import auth, config
+from postback.start import borrowed, configured, using
+from receiver import auth
 from receiver.config import ConfigError
 from receiver.secrets import Secrets
 
@@ -70,5 +70,5 @@ def revoke(key_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
 
 
 def _with_database(work: Callable[[AsyncEngine, Secrets], Awaitable[Result]]) -> Result:
-    with borrowed(config.load()) as settings:
+    with borrowed(configured()) as settings:
         return asyncio.run(using(settings, work))

@@ -4,6 +4,7 @@ configured none."""
 import json
 import os
 import secrets
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from simulator.app import Account
 
 CHANNEL = "practice"
 FILE = "practice.json"
+LOOPBACK = IPv4Network("127.0.0.0/8")
 #: a number from the range that is set aside for fiction
 NUMBER = "+18885550100"
 #: provider -> the channel key that holds what its account proves itself with
@@ -77,18 +79,28 @@ def channel(data_dir: Path, carrier: str) -> dict[str, Any]:
 
 
 def added(settings: Settings, carrier: str) -> Settings:
-    """*settings* with the channel to the practice carrier at *carrier*, unless they have one of that name."""
+    """*settings* with the channel to the practice carrier at *carrier*, unless one has that name already, and
+    with leave to fetch its files, which lie on this machine, where no private network is named."""
     if CHANNEL in settings.channels:
         return settings
     made = ChannelSettings.model_validate({"name": CHANNEL, **channel(settings.data_dir, carrier)})
-    return settings.model_copy(update={"channels": {**settings.channels, CHANNEL: made}})
+    return settings.model_copy(
+        update={
+            "channels": {**settings.channels, CHANNEL: made},
+            "private_networks": settings.private_networks or [LOOPBACK],
+        }
+    )
 
 
-def environment(channel: ChannelSettings) -> dict[str, str]:
-    """The variable by which our other processes learn of *channel*, beside those that they know anyway."""
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables by which our other processes learn what `added` did, beside what they know anyway."""
+    channel = settings.channels[CHANNEL]
     known = json.loads(os.environ.get("POSTBACK_CHANNELS") or "{}")
     added = channel.model_dump(mode="json", by_alias=True, exclude={"name"}, exclude_unset=True)
-    return {"POSTBACK_CHANNELS": json.dumps({**known, channel.name: added})}
+    return {
+        "POSTBACK_CHANNELS": json.dumps({**known, channel.name: added}),
+        "POSTBACK_PRIVATE_NETWORKS": json.dumps([str(network) for network in settings.private_networks]),
+    }
 
 
 def exists(settings: Settings) -> bool:

@@ -7,8 +7,9 @@ from typing import TypeVar
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from postback import logs
 from postback.embedded import EmbeddedPostgres, running_url
-from receiver import db, migrate, secrets
+from receiver import config, db, migrate, secrets
 from receiver.config import ConfigError, Settings
 from receiver.db import DatabaseError
 from receiver.secrets import Secrets
@@ -43,7 +44,16 @@ def borrowed(settings: Settings) -> Iterator[Settings]:
 
 def with_database(settings: Settings, url: str) -> Settings:
     """*settings* on the embedded server at *url*, with the secret key that lies beside it."""
-    return settings.model_copy(update={"database_url": url, "secret_key": secrets.configured(settings)})
+    with_keys = settings.model_copy(update={"database_url": url, "secret_key": secrets.configured(settings)})
+    logs.hide(with_keys)
+    return with_keys
+
+
+def configured() -> Settings:
+    """What `receiver.config` reads, hidden from the logs from then on. Raises ``ConfigError``."""
+    settings = config.load()
+    logs.hide(settings)
+    return settings
 
 
 async def migrated(settings: Settings) -> None:
@@ -70,7 +80,7 @@ async def using(settings: Settings, work: Callable[[AsyncEngine, Secrets], Await
 
 
 async def checked(settings: Settings) -> None:
-    """What `using` makes certain, and no more."""
+    """What `using` makes certain, and no more. Raises ``DatabaseError`` or ``ConfigError``."""
 
     async def nothing(engine: AsyncEngine, keys: Secrets) -> None:
         pass

@@ -51,7 +51,7 @@ def up(settings: Settings, plan: Plan) -> None:
         environment: dict[str, str] = {}
         if carrier and (plan.demonstrate or not settings.channels):
             settings = practice.added(settings, carrier)
-            environment = practice.environment(settings.channels[practice.CHANNEL])
+            environment = practice.environment(settings)
         asyncio.run(_run(settings, plan, carrier, environment, server))
 
 

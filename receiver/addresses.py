@@ -14,8 +14,9 @@ Network = IPv4Network | IPv6Network
 _UNICAST = ip_network("2000::/3")
 # addresses that carry another one inside, which a router along the way takes out: Teredo, 6to4, its relays
 _TUNNELS = (ip_network("2001::/32"), ip_network("2002::/16"), ip_network("192.88.99.0/24"))
-#: for books only, which Python 3.11 does not know yet (RFC 9637)
-_DOCUMENTATION = ip_network("3fff::/20")
+#: what Python 3.11 takes for anybody's: addresses for books (RFC 9637), those that the IETF gives to
+#: protocols (RFC 6890; in Oracle's cloud 192.0.0.192 tells machines their credentials), and Azure's for that
+_TAKEN = (ip_network("3fff::/20"), ip_network("192.0.0.0/24"), ip_network("168.63.129.16/32"))
 
 
 class Forbidden(Exception):
@@ -41,7 +42,7 @@ def public(address: Address) -> bool:
     """Whether anybody on the internet could have it."""
     if isinstance(address, IPv6Address) and address not in _UNICAST:
         return False
-    odd = any(address in network for network in (*_TUNNELS, _DOCUMENTATION))
+    odd = any(address in network for network in (*_TUNNELS, *_TAKEN))
     return address.is_global and not (address.is_multicast or address.is_reserved or odd)
 
 

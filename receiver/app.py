@@ -1,8 +1,9 @@
 """The one place that knows every room: from settings to a running receiver."""
 
+import asyncio
 import difflib
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 from sqlalchemy import func
@@ -12,17 +13,27 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from models import Payload
-from receiver import api, db, secrets
+from receiver import api, db, drain, optouts, secrets, spool
 from receiver.api.context import Context
 from receiver.attachments import Attachments
 from receiver.auth import Auth
+from receiver.commit import PATIENCE
 from receiver.config import ChannelSettings, ConfigError, Settings
+from receiver.drain import Drain
+from receiver.idempotency import Replays
 from receiver.ingest import Ingest
 from receiver.intervene import Interventions
-from receiver.media import Files, Links, Store
+from receiver.media import Files, store_of
+from receiver.metrics.questions import Questions
+from receiver.metrics.scrape import Scrape
+from receiver.metrics.sheet import Sheet, recording
 from receiver.providers import PROVIDERS
 from receiver.providers.base import Provider
+from receiver.replay import Replay
+from receiver.spool import Spool
+from receiver.stream import Stream
 from receiver.submit import Submit
+from receiver.subscribers import Subscribers
 from receiver.templates import Templates
 from receiver.unverified import UnverifiedStore
 from receiver.webhooks import PREFIX, Webhooks
@@ -41,29 +52,48 @@ class App:
         keys = secrets.load(settings)
         self._settings, self._secrets = settings, keys
         self._engine = db.engine(settings.database_url, settings.db_schema)
-        store = Store(settings.data_dir, Links(keys, settings.public_url))
+        store = store_of(settings, keys)
         files = Files(self._engine, store)
-        self._ingest = Ingest(settings.database_url, settings.db_schema, store)
+        opt_outs = optouts.configured(settings, keys)
+        self._spool = Spool(spool.directory(settings.data_dir.absolute())) if settings.spool else None
+        self._ingest = Ingest(settings.database_url, settings.db_schema, store, opt_outs, self._spool)
+        again = drain.reader(settings.channels, providers)
+        self._drain = Drain(self._spool, self._ingest, again, self._check) if self._spool else None
         self._submit = Submit(
-            settings, providers, Templates(self._engine, settings.db_schema), Attachments(files)
+            settings,
+            providers,
+            Templates(self._engine, settings.db_schema),
+            Attachments(files),
+            opt_outs,
+            Replays(self._engine),
         )
         self._webhooks = Webhooks(
-            settings, providers, self._ingest, keys, UnverifiedStore(lambda: _count_unverified(self._engine))
+            settings,
+            providers,
+            self._ingest,
+            keys,
+            UnverifiedStore(lambda: _count_unverified(self._engine), away=lambda: self._ingest.away),
         )
-        self._pages = Starlette(
-            routes=api.routes(),
-            middleware=api.middleware(),
-            exception_handlers=api.exception_handlers(),
-            lifespan=self._lifespan,
-        )
+        self._stream = Stream(self._engine)
+        self._sheet = Sheet(settings.data_dir, "receiver")
+        self._pages = api.app(self._lifespan)
         self._pages.state.context = Context(
             settings=settings,
             engine=self._engine,
             submit=self._submit,
             interventions=Interventions(settings.database_url, settings.db_schema),
+            opt_outs=opt_outs,
             auth=Auth(self._engine, keys, rate=settings.api_rate),
             files=files,
+            stream=self._stream,
+            replay=Replay(settings, providers, keys, store),
+            subscribers=Subscribers(self._engine, keys),
             ready=self._ready,
+            scrape=Scrape(
+                self._sheet,
+                Questions(settings.database_url, settings.db_schema, list(settings.channels)),
+                settings.channels,
+            ),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,19 +104,41 @@ class App:
 
     @asynccontextmanager
     async def _lifespan(self, pages: Starlette) -> AsyncIterator[None]:
+        if self._drain is None:
+            await self._check()
+        elif not await db.reached(self._check):
+            self._ingest.away = True
+        async with recording(self._sheet):
+            self._ingest.open()
+            self._submit.open()
+            if self._drain:
+                await self._drain.open(checked=not self._ingest.away)
+            try:
+                yield
+            finally:
+                if self._drain:
+                    await self._drain.close()
+                await self._submit.close()
+                await self._ingest.close()
+                with suppress(TimeoutError):  # a frozen server does not even say goodbye
+                    async with asyncio.timeout(PATIENCE):
+                        await self._engine.dispose()
+
+    def hush(self) -> None:
+        """Ends the streams of all who listen: they would hold up the end of the server."""
+        self._stream.close()
+
+    async def _check(self) -> None:
+        """Whether the database is ours to write to. Raises ``DatabaseError`` and ``ConfigError``."""
         await db.check(self._settings.database_url, self._settings.db_schema)
         await self._secrets.check(self._engine)
-        self._ingest.open()
-        self._submit.open()
-        try:
-            yield
-        finally:
-            await self._submit.close()
-            await self._ingest.close()
-            await self._engine.dispose()
 
     async def _ready(self) -> bool:
-        async with self._engine.connect() as connection:
+        if self._spool and self._spool.usable:
+            return True
+        if self._ingest.away:
+            return False
+        async with asyncio.timeout(PATIENCE), self._engine.connect() as connection:
             await connection.execute(select(1))
         return True
 

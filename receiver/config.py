@@ -10,7 +10,7 @@ import re
 import tomllib
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -136,7 +136,10 @@ class Settings(BaseSettings):
     public_url: str = ""
     default_region: Region = "US"
     private_networks: Networks = []
+    media_store: str = ""
     api_rate: int = Field(default=1000, gt=0)
+    opt_out_scope: Literal["number", "all"] = "number"
+    opt_out_groups: list[list[str]] = []
     trusted_proxies: Networks = []
     secret_key: Strings = []
     spool: bool = True
@@ -158,6 +161,14 @@ class Settings(BaseSettings):
                 "use lower-case letters, digits and underscores, 48 at most, without a digit or pg_ in front"
             )
         return name
+
+    @field_validator("opt_out_groups")
+    @classmethod
+    def _check_groups(cls, groups: list[list[str]]) -> list[list[str]]:
+        numbers = [number for group in groups for number in group]
+        if len(set(numbers)) < len(numbers):
+            raise ValueError("a number stands in it twice")
+        return groups
 
     @field_validator("channels", mode="before")
     @classmethod

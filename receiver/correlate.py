@@ -10,7 +10,6 @@ from hashlib import sha256
 from uuid import UUID
 
 import orjson
-from uuid_utils.compat import uuid7
 
 from models.errors import SPECIFICITY
 from models.events import Event, Inbound, Report, TemplateReport
@@ -18,9 +17,11 @@ from models.reference import FOREIGN_REFERENCE, NAMELESS_REPORT, TIMED_INBOUND, 
 from models.status import CORRELATION_BIT, STATUS_BIT, Correlation, Status, bits
 from receiver import phone
 from receiver.config import ChannelSettings
-from receiver.media import Link, arrived
+from receiver.keywords import Meaning, Verdict, verdict
+from receiver.media import Link, arrived, unpacked
+from receiver.optouts import OptOuts
 from receiver.providers.base import Provider
-from receiver.rows import EventRow, InboundRow, MediaRow, TemplateRow
+from receiver.rows import EventRow, InboundRow, MediaRow, TemplateRow, new_id, wire_uuid
 
 #: the index on references holds no longer ones
 LONGEST_ID = 255
@@ -70,6 +71,7 @@ def rows(
     payload_id: UUID,
     received_at: datetime,
     link: Link | None = None,
+    opt_outs: OptOuts = OptOuts(),  # noqa: B008 - it never changes
 ) -> Rows:
     """The rows of one request's events, in their order. *link* makes the addresses of files that came
     inside; without it their bytes are not stored."""
@@ -78,7 +80,7 @@ def rows(
         if isinstance(event, Report):
             made.events.append(_report(event, source, payload_id, received_at))
         elif isinstance(event, Inbound):
-            _add_inbound(made, event, source, payload_id, received_at, link)
+            _add_inbound(made, event, source, payload_id, received_at, link, opt_outs)
         else:
             made.templates.append(_template(event, source))
     return made
@@ -86,7 +88,7 @@ def rows(
 
 def key(*identity: str | None) -> UUID:
     """The identity of an event within its message, as 128 bits of its SHA-256."""
-    return UUID(bytes=sha256(orjson.dumps(identity)).digest()[:16])
+    return wire_uuid(sha256(orjson.dumps(identity)).digest()[:16])
 
 
 def _report(report: Report, source: Source, payload_id: UUID, received_at: datetime) -> EventRow:
@@ -99,7 +101,7 @@ def _report(report: Report, source: Source, payload_id: UUID, received_at: datet
         submission_id=submission_id,
         provider_message_id=provider_message_id,
         batch_recipient=report.batch_recipient,
-        candidate=uuid7(),
+        candidate=new_id(),
         channel=source.channel,
         provider=source.provider,
         kind=report.kind,
@@ -108,7 +110,7 @@ def _report(report: Report, source: Source, payload_id: UUID, received_at: datet
         client_reference=report.client_reference,
         guess_since=received_at - source.guess_within if source.guess_within else None,
         guess_calling=source.guess_calling,
-        id=uuid7(),
+        id=new_id(),
         key=key(*report.identity),
         type=f"message.{report.status}" if report.status else "message.unmapped",
         status=report.status,
@@ -133,8 +135,10 @@ def _add_inbound(
     payload_id: UUID,
     received_at: datetime,
     link: Link | None,
+    opt_outs: OptOuts,
 ) -> None:
-    candidate, identity = uuid7(), key("inbound", *inbound.identity)
+    inbound = unpacked(inbound)
+    candidate, identity = new_id(), key("inbound", *inbound.identity)
     provider_message_id, seen = inbound.provider_message_id, STATUS_BIT[Status.RECEIVED]
     if provider_message_id is None and inbound.occurred_at:
         provider_message_id = f"{TIMED_INBOUND}{identity}"
@@ -151,7 +155,7 @@ def _add_inbound(
             kind=inbound.kind,
             our_number=inbound.recipient,
             contact=inbound.sender,
-            id=uuid7(),
+            id=new_id(),
             key=identity,
             type="message.received",
             status=Status.RECEIVED,
@@ -163,26 +167,44 @@ def _add_inbound(
             payload_id=payload_id,
         )
     )
+    asked = verdict(inbound.text or inbound.subject)
     made.inbounds.append(
         InboundRow(
             candidate=candidate,
-            conversation=uuid7(),
+            conversation=new_id(),
             our_number=source.our_number,
             answers=inbound.answers,
             text=inbound.text,
             subject=inbound.subject,
             participants=list(inbound.participants),
-            metadata=orjson.dumps(dict(inbound.metadata)).decode(),
+            thread=_thread(inbound),
+            metadata=orjson.dumps({**marks(asked), **inbound.metadata}).decode(),
+            consent=opt_outs.asked(asked, candidate, inbound.sender, received_at, payload_id)
+            if asked
+            else None,
         )
     )
     made.files.extend(arrived(candidate, position, part, link) for position, part in enumerate(inbound.media))
+
+
+def _thread(inbound: Inbound) -> str | None:
+    """Who the conversation is with: the sender, or everybody in the group but us."""
+    if not inbound.participants:
+        return inbound.sender
+    return ",".join(sorted({*inbound.participants, inbound.sender or ""} - {inbound.recipient, ""})) or None
+
+
+def marks(asked: Verdict | None) -> dict[str, str]:
+    """What an app should see of a word that opts nobody in or out."""
+    marked = {Meaning.HELP: "asks_for_help", Meaning.PERHAPS_STOP: "perhaps_opts_out"}
+    return {marked[asked.meaning]: asked.word} if asked and asked.meaning in marked else {}
 
 
 def _template(report: TemplateReport, source: Source) -> TemplateRow:
     return TemplateRow(
         template_id=None,
         submission_id=_own_id(report.client_reference),
-        candidate=uuid7(),
+        candidate=new_id(),
         channel=source.channel,
         provider=source.provider,
         provider_template_id=report.provider_template_id,
@@ -198,6 +220,6 @@ def _own_id(client_reference: str | None) -> UUID | None:
     if client_reference is None or len(client_reference) != 36:
         return None
     try:
-        return UUID(client_reference)
+        return wire_uuid(client_reference)
     except ValueError:
         return None

@@ -1,4 +1,4 @@
-"""What a person may still decide about a message: to stop it, or what became of an uncertain one."""
+"""What a person may decide: to stop a message, what became of an uncertain one, who is written to."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -7,10 +7,10 @@ from uuid_utils.compat import uuid7
 
 from models.errors import SPECIFICITY, ErrorClass
 from models.status import Status, bits
-from receiver import db
+from receiver import db, phone
 from receiver.correlate import key
 from receiver.problems import Code, Problem
-from receiver.rows import EventRow
+from receiver.rows import ConsentRow, EventRow
 from receiver.sql import qualified
 
 _ERRORS = {Status.CANCELED: ErrorClass.CANCELED, Status.FAILED: ErrorClass.UNKNOWN}
@@ -21,6 +21,8 @@ class Interventions:
         self._url = database_url
         self._cancel = qualified("SELECT postback.cancel($1)", schema)
         self._decide = qualified("SELECT postback.decide($1)", schema)
+        self._opt = qualified("SELECT postback.opt($1)", schema)
+        self._redact = qualified("SELECT postback.redact($1, $2)", schema)
 
     async def cancel(self, message_id: UUID, *, channel: str, provider: str) -> None:
         """Stops a message that is not yet with its carrier. Raises ``Problem`` when it is."""
@@ -34,10 +36,29 @@ class Interventions:
         if not await self._run(self._decide, event):
             raise Problem(Code.NOT_UNCERTAIN, "The message is not uncertain; what is known of it stands.")
 
-    async def _run(self, statement: str, event: EventRow) -> bool:
+    async def opt(self, said: ConsentRow) -> bool:
+        """Opts a contact out or in; whether that changed anything. What waits for them is stopped."""
+        return await self._run(self._opt, said)
+
+    async def redact(self, message_id: UUID, contact: str | None) -> list[bytes]:
+        """Takes words, files, raw requests and the number out of a message; the SHA-256 of the files that
+        nothing names any more. Raises ``Problem`` while it waits to be sent."""
         connection = await db.connect(self._url)
         try:
-            return bool(await connection.fetchval(statement, event, timeout=5))
+            masked = phone.redacted(contact) if contact else None
+            files: list[bytes] | None = await connection.fetchval(
+                self._redact, message_id, masked, timeout=10
+            )
+        finally:
+            await connection.close()
+        if files is None:
+            raise Problem(Code.NOT_CANCELABLE, "The message waits to be sent; cancel it first.")
+        return files
+
+    async def _run(self, statement: str, given: EventRow | ConsentRow) -> bool:
+        connection = await db.connect(self._url)
+        try:
+            return bool(await connection.fetchval(statement, given, timeout=5))
         finally:
             await connection.close()
 

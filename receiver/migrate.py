@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import sqlalchemy as sa
+import structlog
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
@@ -16,6 +16,8 @@ from receiver.db import async_url
 
 HEAD = "head"
 
+log = structlog.get_logger()
+
 
 async def upgrade(database_url: str, schema: str) -> None:
     """Everything that ``postback migrate`` does; harmless when there is nothing to do.
@@ -24,11 +26,14 @@ async def upgrade(database_url: str, schema: str) -> None:
     """
     await db.check(database_url)
     await _run(database_url, schema, lambda config: command.upgrade(config, HEAD))
-    engine = create_async_engine(async_url(database_url))
-    async with engine.begin() as connection:
-        for statement in partitions.statements(schema, datetime.now(UTC)):
-            await connection.execute(sa.text(statement))
-    await engine.dispose()
+    connection = await db.connect(database_url)
+    try:
+        await partitions.make(connection, schema, datetime.now(UTC))
+    except partitions.Busy as error:
+        # those of the next months are there already, or nobody could be so busy
+        log.warning("partitions are made later", reason=str(error))
+    finally:
+        await connection.close()
 
 
 async def downgrade(database_url: str, schema: str, revision: str = "base") -> None:

@@ -84,8 +84,10 @@ class Outbox:
         self._settle = qualified("SELECT postback.settle($1, $2, $3)", schema)
         self._expire = qualified("SELECT * FROM postback.expire_leases()", schema)
         self._pool: asyncpg.Pool[asyncpg.Record]
-        self._begins = GroupCommit[Claim, PendingCall | None](self._connect, self._write_begins)
-        self._settlements = GroupCommit[Settlement, None](self._connect, self._write_settlements)
+        self._begins = GroupCommit[Claim, PendingCall | None](self._connect, self._write_begins, name="calls")
+        self._settlements = GroupCommit[Settlement, None](
+            self._connect, self._write_settlements, name="settlements"
+        )
 
     async def open(self) -> None:
         self._pool = await asyncpg.create_pool(db.plain_url(self._url), min_size=1, max_size=2)

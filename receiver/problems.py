@@ -192,8 +192,7 @@ async def _answer_unavailable(request: Request, error: Exception) -> Response:
 
 
 async def _answer_unexpected(request: Request, error: Exception) -> Response:
-    # this answer leaves outside of all middleware, so it carries the request's id itself
-    request_id = request.scope.get("state", {}).get("request_id")
-    headers = {"X-Request-Id": request_id} if request_id else None
+    # this answer leaves outside of all middleware, so it carries what they would have added
+    headers = request.scope.get("state", {}).get("headers")
     detail = "Something went wrong here; it is logged under this answer's X-Request-Id."
     return Problem(Code.UNAVAILABLE, detail, status=500, headers=headers).response()

@@ -5,10 +5,11 @@ Here is the shape only; numbers, carriers' limits and the choice of a channel ar
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from models.status import Status
 from receiver.moments import GivenMoment
 
 MAX_RECIPIENTS = 1000
@@ -50,6 +52,36 @@ MediaUrl = Annotated[
 ]
 
 
+SubscriberUrl = Annotated[
+    str,
+    StringConstraints(
+        max_length=2048,
+        # no credentials: what proves us is the signature
+        pattern=r"^https?://([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][!-\"$-~]*)?$",
+    ),
+]
+EVENT_TYPES = (
+    *(f"message.{status}" for status in Status),
+    "message.conflict",
+    "message.unmapped",
+    "contact.opted_out",
+    "contact.opted_in",
+    "media.stored",
+    "media.failed",
+)
+
+
+def _known_type(word: str) -> str:
+    if word not in EVENT_TYPES:
+        raise ValueError("is no type of an event")
+    return word
+
+
+EventType = Annotated[str, AfterValidator(_known_type), WithJsonSchema({"enum": list(EVENT_TYPES)})]
+EventTypes = Annotated[list[EventType], Field(min_length=1, max_length=50)]
+ChannelNames = Annotated[list[Name], Field(min_length=1, max_length=50)]
+
+
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
 
@@ -76,7 +108,23 @@ class MediaSource(_Request):
         return self
 
 
-class SendRequest(_Request):
+class ReplyRequest(_Request):
+    """A message into a conversation: to its contact, from the number that was written to."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "We are open until six."}]})
+
+    text: str | None = None
+    subject: str | None = None
+    media: list[MediaSource] = Field(default=[], max_length=100)
+    fallback_text: str | None = Field(default=None, description="The SMS for phones that cannot take MMS.")
+    expires_at: GivenMoment | None = None
+    template_id: UUID | None = None
+    options: dict[str, Any] = Field(default={}, description="The carrier's own optional fields.")
+    client_reference: Name | None = None
+    metadata: dict[str, Any] = Field(default={}, description="Yours; comes back with the message.")
+
+
+class SendRequest(ReplyRequest):
     """A message to one or many recipients; each becomes a message of its own."""
 
     model_config = ConfigDict(
@@ -95,15 +143,6 @@ class SendRequest(_Request):
     to: Recipients
     from_: Address | None = Field(default=None, alias="from")
     channel: Name | None = None
-    text: str | None = None
-    subject: str | None = None
-    media: list[MediaSource] = Field(default=[], max_length=100)
-    fallback_text: str | None = Field(default=None, description="The SMS for phones that cannot take MMS.")
-    expires_at: GivenMoment | None = None
-    template_id: UUID | None = None
-    options: dict[str, Any] = Field(default={}, description="The carrier's own optional fields.")
-    client_reference: Name | None = None
-    metadata: dict[str, Any] = Field(default={}, description="Yours; comes back with the message.")
 
 
 class TemplateRequest(_Request):
@@ -128,6 +167,55 @@ class TemplateRequest(_Request):
     text: str | None = None
     media: list[MediaSource] = Field(default=[], max_length=100)
     fallback_text: str | None = None
+
+
+class Reply(NamedTuple):
+    """The conversation that a reply belongs to: our number in it, and who it is with."""
+
+    conversation_number: str
+    thread: str
+
+
+class SubscriberRequest(_Request):
+    """An app's address, and which events it wants."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "url": "https://app.example.com/postback",
+                    "types": ["message.received", "message.delivered"],
+                }
+            ]
+        }
+    )
+
+    url: SubscriberUrl = Field(description="https on port 443, unless `private_networks` holds the host.")
+    types: EventTypes | None = Field(default=None, description="Null for all.")
+    channels: ChannelNames | None = Field(default=None, description="Null for all.")
+
+
+class SubscriberChange(_Request):
+    """What is left out stays as it is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"state": "active"}]})
+
+    url: SubscriberUrl | None = None
+    types: EventTypes | None = Field(default=None, description="Null for all.")
+    channels: ChannelNames | None = Field(default=None, description="Null for all.")
+    state: Literal["active", "disabled"] | None = Field(
+        default=None, description="A disabled one keeps its place, and goes on from there."
+    )
+
+
+class ReplayFrom(_Request):
+    """From where in the feed to send again, up to where the subscriber stands."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"after": "AXMAAAAAAAAADA"}]})
+
+    after: str = Field(
+        pattern="^[A-Za-z0-9_-]+$", max_length=64, description="A cursor; what follows it is sent."
+    )
 
 
 class LookupRequest(_Request):
@@ -155,6 +243,25 @@ class SettleRequest(_Request):
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "failed"}]})
 
     status: Literal["failed", "sent"]
+
+
+class ReplayRequest(_Request):
+    """Which kept payloads to read again, oldest first. Without filters: all of them."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"state": "quarantined", "dry_run": True}]})
+
+    state: Literal["applied", "duplicate", "quarantined", "unverified"] | None = None
+    channel: Name | None = None
+    since: GivenMoment | None = Field(default=None, description="Received at this moment or later.")
+    until: GivenMoment | None = Field(default=None, description="Received before this moment.")
+    ids: list[UUID] | None = Field(default=None, max_length=MAX_LOOKUP)
+    dry_run: bool = Field(default=False, description="Say what would change, and change nothing.")
+    limit: int = Field(default=100, ge=1, le=200, description="Payloads that this call goes through.")
+    cursor: str | None = Field(
+        default=None,
+        pattern="^[A-Za-z0-9_-]+$",
+        description="Go on after the payload where the last call ended; its `next_cursor`.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

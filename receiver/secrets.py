@@ -1,4 +1,4 @@
-"""What is derived from ``secret_key``: hashes that nobody can make or test without it.
+"""What is derived from ``secret_key``: hashes that nobody can make or test without it, and encryption.
 
 The first key makes, every listed one is accepted: a new key is put first, the old one stays listed until
 everything made with it is gone.
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import select
@@ -19,6 +21,12 @@ from models import SecretKeyCheck
 from receiver.config import ConfigError, Settings
 
 FILE = "secret_key"
+#: bytes, as AES-GCM wants them: never twice under one key
+_NONCE = 12
+
+
+class Undecryptable(Exception):
+    """Encrypted under a key that is no longer listed in ``secret_key``."""
 
 
 class Secrets:
@@ -33,9 +41,25 @@ class Secrets:
         """32 bytes (HMAC-SHA-256). *purpose* keeps hashes of one kind from being taken for another."""
         return _keyed_hash(self._keys[0], purpose, value)
 
+    def keyed_hashes(self, purpose: str, value: bytes) -> list[bytes]:
+        """The same under every key, the first one's first: for looking up what an older key may have made."""
+        return [_keyed_hash(key, purpose, value) for key in self._keys]
+
     def matches(self, purpose: str, value: bytes, digest: bytes) -> bool:
         """Whether *digest* was made of *value* under any key; constant time in *value*."""
         return any(hmac.compare_digest(_keyed_hash(key, purpose, value), digest) for key in self._keys)
+
+    def encrypt(self, purpose: str, value: bytes) -> bytes:
+        """*value* under the first key (AES-256-GCM); only `decrypt` for the same *purpose* reads it."""
+        nonce = secrets.token_bytes(_NONCE)
+        return nonce + _cipher(self._keys[0]).encrypt(nonce, value, purpose.encode())
+
+    def decrypt(self, purpose: str, value: bytes) -> bytes:
+        """What `encrypt` was given, under any key. Raises ``Undecryptable``."""
+        for key in self._keys:
+            with suppress(InvalidTag):
+                return _cipher(key).decrypt(value[:_NONCE], value[_NONCE:], purpose.encode())
+        raise Undecryptable("it was encrypted under a key that secret_key no longer lists")
 
     async def check(self, engine: AsyncEngine) -> None:
         """Raises ``ConfigError`` where none of the keys has ever been used with this database.
@@ -101,3 +125,7 @@ def _make(path: Path) -> None:
 
 def _keyed_hash(key: bytes, purpose: str, value: bytes) -> bytes:
     return hmac.digest(key, purpose.encode() + b"\0" + value, "sha256")
+
+
+def _cipher(key: bytes) -> AESGCM:
+    return AESGCM(_keyed_hash(key, "encryption", b""))

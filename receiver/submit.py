@@ -15,9 +15,11 @@ from receiver.attachments import Attachments
 from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable
 from receiver.config import ChannelSettings, Settings
 from receiver.correlate import key
+from receiver.idempotency import Replays, replay
+from receiver.optouts import OptOuts
 from receiver.problems import Code, FieldError, Problem, invalid, unavailable
 from receiver.providers.base import Provider
-from receiver.requests import SendRequest, Sent, TemplateRequest
+from receiver.requests import Reply, SendRequest, Sent, TemplateRequest
 from receiver.rows import EventRow, IdempotencyRow, MediaRow, MessageRow
 from receiver.sql import qualified
 from receiver.templates import Templates
@@ -46,13 +48,15 @@ class Submit:
         providers: Mapping[str, Provider],
         templates: Templates,
         files: Attachments,
+        opt_outs: OptOuts,
+        replays: Replays,
     ) -> None:
         self._settings, self._providers = settings, providers
-        self._templates, self._files = templates, files
-        self._running: set[tuple[str, str]] = set()
+        self._templates, self._files, self._opt_outs = templates, files, opt_outs
+        self._replays = replays
         self._statement = qualified("SELECT * FROM postback.submit($1, $2, $3, $4, $5)", settings.db_schema)
         self._committer = GroupCommit[_Prepared, tuple[list[UUID], bytes] | None](
-            lambda: db.connect(settings.database_url), self._write, batch=BATCH
+            lambda: db.connect(settings.database_url), self._write, batch=BATCH, name="sends"
         )
 
     def open(self) -> None:
@@ -70,25 +74,25 @@ class Submit:
         request_hash: bytes,
         channels: frozenset[str] | None,
         base: str = "",
+        reply: Reply | None = None,
     ) -> Sent:
         """Queues one message per recipient. *channels* are those that the caller may use, None for all;
-        *base* is the address by which the caller reaches us.
+        *base* is the address by which the caller reaches us. A *reply* belongs to the conversation that it
+        names, whatever its numbers.
 
         Raises ``Problem``: what the request lacks, or which limit of its carrier it breaks.
         """
-        prepared = await self._prepare(request, scope, channels, base)
+        asked = (request, scope, channels, base, reply)
         if idempotency_key is None:
-            return await self._commit(prepared)
-        running = (scope, idempotency_key)
-        if running in self._running:
-            raise Problem(Code.IDEMPOTENCY_RUNNING, "Ask again when the first request has been answered.")
-        self._running.add(running)
-        try:
+            return await self._commit(await self._prepare(*asked))
+        with self._replays.running(scope, idempotency_key):
+            earlier = await self._replays.earlier(scope, idempotency_key, request_hash)
+            if earlier:
+                return earlier
+            prepared = await self._prepare(*asked)
             ids = [message.id for message in prepared.messages]
             row = IdempotencyRow(0, scope, idempotency_key, request_hash, ids)
             return await self._commit(replace(prepared, idempotency=row))
-        finally:
-            self._running.discard(running)
 
     async def save_template(
         self, request: TemplateRequest, *, scope: str, channels: frozenset[str] | None, base: str = ""
@@ -124,9 +128,16 @@ class Submit:
         return template_id
 
     async def _prepare(
-        self, request: SendRequest, scope: str, channels: frozenset[str] | None, base: str
+        self,
+        request: SendRequest,
+        scope: str,
+        channels: frozenset[str] | None,
+        base: str,
+        reply: Reply | None,
     ) -> _Prepared:
-        template = await self._templates.usable(request.template_id) if request.template_id else None
+        template = (
+            await self._templates.usable(request.template_id, channels) if request.template_id else None
+        )
         usable = self._usable(channels)
         sender = self._sender(request)
         name = request.channel or (template.channel if template else None)
@@ -159,7 +170,9 @@ class Submit:
         limits.hold(provider, channel, *copies)
         made = _Prepared([], [], [], None)
         for copy in copies:
-            _add(made, copy, request, channel, provider)
+            _add(made, copy, request, channel, provider, self._opt_outs)
+        if reply:
+            return replace(made, messages=[row._replace(**reply._asdict()) for row in made.messages])
         return made
 
     def _usable(self, channels: frozenset[str] | None) -> dict[str, ChannelSettings]:
@@ -203,9 +216,7 @@ class Submit:
         if earlier is None:
             return Sent([message.id for message in prepared.messages], replayed=False)
         ids, request_hash = earlier
-        if prepared.idempotency and prepared.idempotency.request_hash != request_hash:
-            raise Problem(Code.IDEMPOTENCY_CONFLICT, "This Idempotency-Key was used with another body.")
-        return Sent(ids, replayed=True)
+        return replay(ids, request_hash, prepared.idempotency.request_hash if prepared.idempotency else b"")
 
     async def _write(
         self, connection: Connection, batch: Sequence[_Prepared]
@@ -228,8 +239,9 @@ def _add(
     request: SendRequest,
     channel: ChannelSettings,
     provider: Provider,
+    opt_outs: OptOuts,
 ) -> None:
-    message_id = uuid7()
+    message_id, contact = uuid7(), submission.recipient or ""
     made.messages.append(
         MessageRow(
             id=message_id,
@@ -239,7 +251,7 @@ def _add(
             provider=provider.name,
             kind=submission.kind,
             our_number=submission.sender,
-            contact=submission.recipient or "",
+            contact=contact,
             client_reference=request.client_reference,
             conversation=uuid7(),
             text=submission.text,
@@ -249,6 +261,8 @@ def _add(
             template_id=request.template_id,
             options=orjson.dumps(dict(submission.options)).decode(),
             metadata=orjson.dumps(request.metadata).decode(),
+            contact_hashes=opt_outs.hashes(contact),
+            scope=opt_outs.scope(submission.sender),
         )
     )
     made.files.extend(

@@ -8,6 +8,7 @@ from sqlmodel import col, insert, select
 
 from models import Outbox, Template
 from models.events import Submission, TemplateState
+from receiver.auth import Channels
 from receiver.db import snapshot
 from receiver.problems import invalid
 from receiver.wakeup import outbox_channel
@@ -50,11 +51,13 @@ class Templates:
             await connection.execute(insert(Outbox).values(queued))
             await connection.execute(select(func.pg_notify(outbox_channel(self._schema), "")))
 
-    async def usable(self, template_id: UUID) -> Template:
-        """The template to send. Raises ``Problem`` when there is none or the carrier refused it."""
+    async def usable(self, template_id: UUID, channels: Channels) -> Template:
+        """The template to send, of *channels*. Raises ``Problem`` when there is none or the carrier refused
+        it."""
         async with snapshot(self._engine) as session:
             template = await session.scalar(select(Template).where(col(Template.id) == template_id))
-        if template is None or template.origin != "api":
+        hidden = template is not None and channels is not None and template.channel not in channels
+        if template is None or hidden or template.origin != "api":
             raise invalid("/template_id", "There is no such template.")
         if template.state == TemplateState.FAILED:
             raise invalid("/template_id", "The carrier could not store this template.")

@@ -4,37 +4,33 @@ Read with a cap and a deadline, check the token, let the provider check the rest
 then acknowledge. What an authentic caller sends is never refused for what is in it: it is kept and shown.
 """
 
-import asyncio
 import hmac
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import perf_counter
 
 import orjson
 import structlog
 from starlette.types import Receive, Scope, Send
-from uuid_utils.compat import uuid7
 
-from models.events import Event, Request, Unreadable
+from models.events import Request
 from receiver.callers import Caller, authentic, kept_headers, kept_query, peer_of
 from receiver.commit import Unavailable
-from receiver.compression import decompressed
 from receiver.config import ChannelSettings, Settings
 from receiver.correlate import Source, source_of
 from receiver.ingest import Arrival, Ingest
+from receiver.metrics.definitions import NO_CHANNEL, acknowledged
 from receiver.providers.base import Provider
-from receiver.rows import PayloadRow
+from receiver.rows import PayloadRow, new_id
 from receiver.secrets import Secrets
+from receiver.understand import place_of, understood
 from receiver.unverified import UnverifiedStore
 
 log = structlog.get_logger()
 
 PREFIX = "/hooks/"
 RETRY_AFTER = "5"
-#: reports and inbound messages in one request; more than these are kept unread, because a transaction that
-#: cannot be done in its time would be refused again and again
-MOST_EVENTS = 1000
 
 
 class _Refused(Exception):
@@ -61,9 +57,6 @@ def _door(channel: ChannelSettings, provider: Provider) -> _Door:
 class Webhooks:
     """One door per channel."""
 
-    #: seconds for a whole body; `receiver.protocol` has its own deadline for the headers
-    body_deadline = 10.0
-
     def __init__(
         self,
         settings: Settings,
@@ -79,6 +72,7 @@ class Webhooks:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = perf_counter()
         try:
             status, body = await self._answer(scope, receive)
             headers: dict[str, str] = {}
@@ -86,6 +80,8 @@ class Webhooks:
             status, headers = refused.status, refused.headers
             body = orjson.dumps({"status": "error", "detail": refused.detail})
         await _respond(send, status, body, headers)
+        name = scope["path"][len(PREFIX) :].partition("/")[0]
+        acknowledged(name if name in self._doors else NO_CHANNEL, status, perf_counter() - begun)
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
         door = self._find(scope["path"])
@@ -121,25 +117,20 @@ class Webhooks:
             raise _too_large(cap)
         chunks: list[bytes] = []
         size = 0
-        try:
-            async with asyncio.timeout(self.body_deadline):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise _Refused(400, "the connection was closed in the middle of the request")
-                    chunk = message.get("body", b"")
-                    size += len(chunk)
-                    if size > cap:
-                        raise _too_large(cap)
-                    chunks.append(chunk)
-                    if not message.get("more_body"):
-                        return b"".join(chunks)
-        except TimeoutError:
-            detail = f"the body did not arrive within {self.body_deadline:.0f} seconds"
-            raise _Refused(408, detail) from None
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _Refused(400, "the connection was closed in the middle of the request")
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > cap:
+                raise _too_large(cap)
+            chunks.append(chunk)
+            if not message.get("more_body"):
+                return b"".join(chunks)
 
     async def _store(self, door: _Door, caller: Caller, base: str) -> None:
-        state, reason, events = _understood(door, caller.request)
+        state, reason, events = understood(door.provider, door.channel, caller.request)
         if state == "quarantined":
             log.warning("unreadable", channel=door.channel.name, reason=reason)
         payload = self._payload(door, caller, state, reason)
@@ -147,11 +138,7 @@ class Webhooks:
 
     async def _keep_unverified(self, door: _Door, caller: Caller) -> None:
         payload = self._payload(door, caller, "unverified", "authentication failed")
-        try:
-            room = await self._unverified.reserve()
-        except Unavailable:
-            raise _not_stored() from None
-        if not room:
+        if not await self._unverified.reserve():
             raise _Refused(503, "too many unverified requests are kept", **{"retry-after": "60"})
         await self._put(door, Arrival(payload, door.source))
         log.warning("unverified", channel=door.channel.name, peer=caller.peer)
@@ -165,7 +152,7 @@ class Webhooks:
     def _payload(self, door: _Door, caller: Caller, state: str, reason: str | None) -> PayloadRow:
         request = caller.request
         return PayloadRow(
-            id=uuid7(),
+            id=new_id(),
             channel=door.channel.name,
             state=state,
             reason=reason,
@@ -182,34 +169,18 @@ def _authentic(door: _Door, caller: Caller) -> bool:
     try:
         return authentic(caller, door.channel, door.provider)
     except Exception as error:  # noqa: BLE001 - a signature that cannot even be read proves nothing
-        log.error("authentication failed to run", channel=door.channel.name, error=_where(error))
+        log.error("authentication failed to run", channel=door.channel.name, error=place_of(error))
         return False
 
 
-def _understood(door: _Door, request: Request) -> tuple[str, str | None, list[Event]]:
-    """The state and reason under which the payload is kept, and the events that it tells."""
-    try:
-        events = door.provider.parse(decompressed(request, door.channel.max_body), door.channel)
-    except Unreadable as error:
-        return "quarantined", str(error), []
-    except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the carrier's words
-        log.error("parser failed", channel=door.channel.name, error=_where(error))
-        return "quarantined", f"the parser failed: {type(error).__name__}", []
-    if len(events) > MOST_EVENTS:
-        return "quarantined", f"the body tells {len(events)} events; at most {MOST_EVENTS} are taken", []
-    return "applied", None, events
-
-
-def _where(error: Exception) -> str:
-    """The kind and the place, not the words: they may quote a message."""
-    (*_, place) = traceback.extract_tb(error.__traceback__)
-    return f"{type(error).__name__} at {place.filename}:{place.lineno}"
-
-
 def _headers(scope: Scope) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in scope["headers"]:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+    raw = scope["headers"]  # ASGI has their names in lower case
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
+    if len(headers) == len(raw):
+        return headers
+    headers = {}
+    for raw_name, raw_value in raw:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 

@@ -14,6 +14,7 @@ from models.status import Status
 from receiver.commit import Unavailable
 from receiver.config import ChannelSettings
 from receiver.http import AnswerLost, Client, NotSent
+from receiver.metrics.definitions import CALL_SECONDS, CALLS
 from receiver.outbox import (
     CALL_LEASE,
     CALL_WITH_FILES_LEASE,
@@ -140,7 +141,8 @@ class ChannelSender:
             if self._provider.takes_files:
                 submission = await self._files.put_into(submission)
                 check_files(submission, self._provider, self._channel)
-            answer = await self._client.call(self._provider.call(submission, self._channel))
+            with CALL_SECONDS.time(self._channel.name):
+                answer = await self._client.call(self._provider.call(submission, self._channel))
         except UnusableFile as error:
             return Outcome(
                 Fate.REFUSED, status=Status.REJECTED, error=error.error, provider_message=str(error)
@@ -158,6 +160,7 @@ class ChannelSender:
             for row, recipient in pending.recipients.items()
         ]
         for settlement in settlements:
+            CALLS.add(self._channel.name, settlement.outcome.fate.value)
             log.info(
                 "called",
                 channel=self._channel.name,

@@ -51,7 +51,7 @@ class OutgoingFiles:
         try:
             return await asyncio.to_thread(self._store.read, file.sha256)
         except FileNotFoundError:
-            raise UnusableFile(f"the file {file.id} is not in the sender's data_dir") from None
+            raise UnusableFile(f"the file {file.id} is not in the sender's store of files") from None
         except OSError as error:
             raise NotSent(f"the file {file.id} cannot be read: {error.strerror}") from error
 

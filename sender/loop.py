@@ -5,11 +5,13 @@ from collections.abc import Mapping
 
 import structlog
 
-from receiver import secrets
+from receiver import optouts, secrets
 from receiver.config import Settings
+from receiver.fetching import Fetching
 from receiver.http import Client
 from receiver.ingest import Ingest
-from receiver.media import Links, Store
+from receiver.media import store_of
+from receiver.metrics.sheet import Sheet, recording
 from receiver.outbox import Outbox, Settlement, uncertain
 from receiver.providers.base import Provider
 from receiver.wakeup import listen, outbox_channel
@@ -28,9 +30,16 @@ GRACE = 8.0
 
 async def run(settings: Settings, providers: Mapping[str, Provider], stop: asyncio.Event) -> None:
     """Sends until *stop* is set, then lets the calls under way come to their end."""
+    async with recording(Sheet(settings.data_dir, "sender")):
+        await _send(settings, providers, stop)
+
+
+async def _send(settings: Settings, providers: Mapping[str, Provider], stop: asyncio.Event) -> None:
     outbox = Outbox(settings.database_url, settings.db_schema)
-    store = Store(settings.data_dir, Links(secrets.load(settings), settings.public_url))
-    ingest = Ingest(settings.database_url, settings.db_schema, store)
+    keys = secrets.load(settings)
+    store = store_of(settings, keys)
+    opt_outs = optouts.configured(settings, keys)
+    ingest = Ingest(settings.database_url, settings.db_schema, store, opt_outs)
     files = OutgoingFiles(store, settings.private_networks)
     await outbox.open()
     ingest.open()
@@ -52,6 +61,7 @@ async def run(settings: Settings, providers: Mapping[str, Provider], stop: async
             for channel in settings.channels.values()
             if channel.poll
         )
+        tasks.append(asyncio.create_task(Fetching(settings, store, opt_outs).run()))
         tasks.append(asyncio.create_task(listen(settings, outbox_channel(settings.db_schema), wake)))
         log.info("sending", channels=sorted(settings.channels))
         await stop.wait()

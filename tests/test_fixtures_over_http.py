@@ -61,6 +61,8 @@ async def _stored(receiver: Receiver, case: Case) -> tuple[int, str, list[tuple[
         request.method, url, content=request.body, headers=dict(request.headers)
     )
     [payload] = await receiver.payloads()
-    events = await receiver.rows("SELECT status, provider_status FROM postback.event ORDER BY seq")
+    events = await receiver.rows(
+        "SELECT status, provider_status FROM postback.event WHERE type LIKE 'message.%' ORDER BY seq"
+    )
     assert request.body == payload["body"]
     return answer.status_code, payload["state"], [(event[0], event[1]) for event in events]

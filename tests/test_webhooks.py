@@ -14,9 +14,10 @@ import pytest_asyncio
 
 from models.events import Event, Request
 from receiver.config import ChannelSettings
+from receiver.protocol import BoundedProtocol
 from receiver.providers import PROVIDERS
 from receiver.providers.sinch_mms import SinchMms
-from receiver.webhooks import MOST_EVENTS
+from receiver.understand import MOST_EVENTS
 from tests.support.receiver import CHANNEL, CHANNELS, TOKEN, Receiver, copied, running
 from tests.support.store import postback
 
@@ -296,7 +297,7 @@ async def test_a_body_over_the_cap_is_refused_announced_or_counted(database_url:
 async def test_a_body_that_does_not_end_is_given_up(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receiver.app._webhooks, "body_deadline", 0.1)
+    monkeypatch.setattr(BoundedProtocol, "deadline", 0.1)
 
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(20):

@@ -1,15 +1,27 @@
-"""The routes of /v1 and what describes them. `receiver.app` mounts `routes` and sets ``state.context``."""
+"""The routes of /v1 and what describes them. `receiver.app` makes the `app` and sets ``state.context``."""
 
 from functools import cache
 from typing import Any
 
 import orjson
+from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from receiver.api import health, media, messages, payloads, templates
+from receiver.api import (
+    conversations,
+    events,
+    health,
+    media,
+    messages,
+    metrics,
+    opt_outs,
+    payloads,
+    subscribers,
+    templates,
+)
 from receiver.api.context import Context
 from receiver.api.openapi import document
 from receiver.api.operation import Page, pages_of, routes_of
@@ -17,7 +29,7 @@ from receiver.api.reference import html
 from receiver.api.request_id import RequestId
 from receiver.problems import exception_handlers
 
-__all__ = ["Context", "description", "exception_handlers", "middleware", "routes"]
+__all__ = ["Context", "app", "description", "routes"]
 
 
 async def openapi_json(request: Request) -> Response:
@@ -29,10 +41,20 @@ async def docs(request: Request) -> Response:
     return HTMLResponse(html(description()), headers={"Content-Security-Policy": policy})
 
 
-OPERATIONS = (*messages.OPERATIONS, *media.OPERATIONS, *templates.OPERATIONS, *payloads.OPERATIONS)
+OPERATIONS = (
+    *messages.OPERATIONS,
+    *conversations.OPERATIONS,
+    *events.OPERATIONS,
+    *subscribers.OPERATIONS,
+    *media.OPERATIONS,
+    *templates.OPERATIONS,
+    *opt_outs.OPERATIONS,
+    *payloads.OPERATIONS,
+)
 PAGES = (
     *health.PAGES,
     *media.PAGES,
+    *metrics.PAGES,
     Page("/openapi.json", openapi_json, "This document", "application/json"),
     Page("/docs", docs, "The same for people", "text/html"),
 )
@@ -42,9 +64,17 @@ def routes() -> list[Route]:
     return [*pages_of(PAGES), *routes_of(OPERATIONS)]
 
 
-def middleware() -> list[Middleware]:
-    """Pure ASGI; good for the whole app."""
-    return [Middleware(RequestId)]
+def app(lifespan: Any = None) -> Starlette:
+    """All of it; ``state.context`` is still to be set."""
+    made = Starlette(
+        routes=routes(),
+        middleware=[Middleware(RequestId)],
+        exception_handlers=exception_handlers(),
+        lifespan=lifespan,
+    )
+    # an address has one spelling: a redirect would lose the body of a POST, or the key, with many a client
+    made.router.redirect_slashes = False
+    return made
 
 
 @cache

@@ -11,7 +11,11 @@ from receiver.auth import Auth
 from receiver.config import Settings
 from receiver.intervene import Interventions
 from receiver.media import Files
-from receiver.requests import SendRequest, TemplateRequest
+from receiver.optouts import OptOuts
+from receiver.replay import Replay
+from receiver.requests import Reply, SendRequest, TemplateRequest
+from receiver.stream import Stream
+from receiver.subscribers import Subscribers
 
 
 class Sent(Protocol):
@@ -37,6 +41,7 @@ class Submit(Protocol):
         request_hash: bytes,
         channels: frozenset[str] | None,
         base: str,
+        reply: Reply | None = None,
     ) -> Sent:
         """Accepts a message per recipient. *scope* keeps one app's keys apart from another's, *base* is the
         address by which the caller reaches us."""
@@ -51,7 +56,8 @@ class Submit(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """*ready* says whether a webhook can be stored now."""
+    """*ready* says whether a webhook can be stored now; *scrape* gives the metrics in the format that an
+    ``Accept`` header prefers, and its media type."""
 
     settings: Settings
     engine: AsyncEngine
@@ -59,4 +65,9 @@ class Context:
     interventions: Interventions
     auth: Auth
     files: Files
+    stream: Stream
+    replay: Replay
+    subscribers: Subscribers
     ready: Callable[[], Awaitable[bool]]
+    scrape: Callable[[str], Awaitable[tuple[bytes, str]]]
+    opt_outs: OptOuts

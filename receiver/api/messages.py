@@ -1,12 +1,13 @@
 """/v1/messages: send, list, read one with its timeline, look many up."""
 
+import asyncio
 from typing import Any
 
 from starlette.responses import Response
 
 from models.status import Status
-from receiver.api.operation import Ask, Nothing, Operation, json
-from receiver.api.reading import idempotency_key, path_id
+from receiver.api.operation import Ask, Header, Nothing, Operation, json
+from receiver.api.reading import KEY_PATTERN, idempotency_key, path_id
 from receiver.auth import Scope
 from receiver.problems import not_found
 from receiver.read import lookup, shapes, timeline
@@ -58,6 +59,16 @@ async def cancel(ask: Ask[Query, Nothing]) -> Response:
     return json(await _message(ask))
 
 
+async def redact(ask: Ask[Query, Nothing]) -> Response:
+    message = await _message(ask)
+    contact = message.to if message.direction == "outbound" else message.from_
+    if message.redacted_at is None:
+        store = ask.context.files.store
+        for digest in await ask.context.interventions.redact(message.id, contact):
+            await asyncio.to_thread(store.remove, digest)
+    return json(await _message(ask))
+
+
 async def settle(ask: Ask[Query, SettleRequest]) -> Response:
     message = await _message(ask)
     await ask.context.interventions.decide(
@@ -78,6 +89,13 @@ async def look_up(ask: Ask[Query, LookupRequest]) -> Response:
     return json(await lookup.lookup(ask.context.engine, ask.body, channels=ask.channels))
 
 
+IDEMPOTENCY = {
+    "Idempotency-Key": Header(
+        "The same key with the same body answers with the first request's messages for 7 days, and with "
+        "`Idempotency-Replayed: true`.",
+        KEY_PATTERN,
+    )
+}
 OPERATIONS = (
     Operation(
         "POST",
@@ -89,10 +107,7 @@ OPERATIONS = (
         SendRequest,
         shapes.SentMessages,
         status=202,
-        headers={
-            "Idempotency-Key": "The same key with the same body answers with the first request's messages "
-            "for 7 days, and with `Idempotency-Replayed: true`."
-        },
+        headers=IDEMPOTENCY,
         problems=(409,),
     ),
     Operation(
@@ -130,6 +145,17 @@ OPERATIONS = (
         "/v1/messages/{id}/cancel",
         cancel,
         "Stop a message that is not yet with its carrier",
+        Scope.ADMIN,
+        Query,
+        Nothing,
+        shapes.MessageWithTimeline,
+        problems=(409,),
+    ),
+    Operation(
+        "POST",
+        "/v1/messages/{id}/redact",
+        redact,
+        "Remove text, files, raw requests and the contact's number from a message",
         Scope.ADMIN,
         Query,
         Nothing,

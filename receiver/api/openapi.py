@@ -8,9 +8,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from receiver.api.operation import Nothing, Operation, Page
-from receiver.api.reading import KEY_PATTERN
+from receiver.api.notification import webhooks
+from receiver.api.operation import Header, Nothing, Operation, Page
 from receiver.problems import MEDIA_TYPE, ProblemDocument
+from receiver.read.shapes import Notification
 
 VERSION = "1"
 
@@ -47,6 +48,7 @@ def document(operations: Sequence[Operation[Any, Any]], pages: Sequence[Page]) -
         "openapi": "3.1.0",
         "info": {"title": "Postback", "version": VERSION, "description": _DESCRIPTION},
         "paths": paths,
+        "webhooks": webhooks(schemas[Notification, "serialization"]),
         "components": {
             "schemas": definitions,
             "securitySchemes": {
@@ -63,7 +65,10 @@ def document(operations: Sequence[Operation[Any, Any]], pages: Sequence[Page]) -
 def _schemas(
     operations: Sequence[Operation[Any, Any]], pages: Sequence[Page]
 ) -> tuple[Schemas, dict[str, Any]]:
-    wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(ProblemDocument, "serialization"): None}
+    wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {
+        (ProblemDocument, "serialization"): None,
+        (Notification, "serialization"): None,
+    }
     for operation in operations:
         wanted[operation.answer, "serialization"] = None
         if operation.body is not Nothing:
@@ -76,12 +81,12 @@ def _schemas(
 
 
 def _operation(operation: Operation[Any, Any], schemas: Schemas) -> dict[str, Any]:
-    has_id = "{id}" in operation.path
+    named = re.findall(r"{(\w+)}", operation.path)
     has_body = operation.body is not Nothing
     problems = {*_ALWAYS, *operation.problems}
-    problems.update(_WITH_BODY if has_body else (), _WITH_ID if has_id else ())
+    problems.update(_WITH_BODY if has_body else (), _WITH_ID if named else ())
     problems.update((408, 413) if operation.uploads else ())
-    success = _answer(operation.status, "application/json", schemas[operation.answer, "serialization"])
+    success = _answer(operation.status, operation.media_type, schemas[operation.answer, "serialization"])
     described: dict[str, Any] = {
         "operationId": operation.endpoint.__name__,
         "summary": operation.summary,
@@ -89,9 +94,9 @@ def _operation(operation: Operation[Any, Any], schemas: Schemas) -> dict[str, An
         "tags": [operation.path.split("/")[2]],
         "security": [{"key": []}],
         "parameters": [
-            *([_in_path("id")] if has_id else []),
+            *map(_in_path, named),
             *_query_parameters(operation.query),
-            *(_header(name, text) for name, text in operation.headers.items()),
+            *(_header(name, header) for name, header in operation.headers.items()),
         ],
         "responses": {
             str(operation.status): success | {"headers": _RATE_HEADERS},
@@ -153,9 +158,10 @@ def _bare(schema: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in schema.items() if key not in ("title", "description")}
 
 
-def _header(name: str, text: str) -> dict[str, Any]:
-    schema = {"type": "string", "pattern": KEY_PATTERN}
-    return {"name": name, "in": "header", "required": False, "schema": schema, "description": text}
+def _header(name: str, header: Header) -> dict[str, Any]:
+    schema = {"type": "string", "pattern": header.pattern}
+    described = {"schema": schema, "description": header.description}
+    return {"name": name, "in": "header", "required": False, **described}
 
 
 def _answer(status: int, media_type: str, schema: dict[str, Any]) -> dict[str, Any]:

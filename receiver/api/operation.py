@@ -15,7 +15,6 @@ from starlette.routing import Route
 from receiver.api import reading
 from receiver.api.context import Context
 from receiver.auth import Channels, Principal, Scope
-from receiver.problems import Problem
 from receiver.read.filters import Query
 
 Q = TypeVar("Q", bound=Query)
@@ -48,9 +47,17 @@ class Ask(Generic[Q, B]):
 
 
 @dataclass(frozen=True, slots=True)
+class Header:
+    """A request header: what it is for, and what it looks like."""
+
+    description: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
 class Operation(Generic[Q, B]):
     """*answer* is the model of the body of a success, which has the status *status*; *headers* are request
-    headers with what they are for, *problems* the statuses of failures beside those that all have. An
+    headers, *problems* the statuses of failures beside those that all have. An
     operation that *uploads* takes a body that is no JSON, by its content type; its endpoint reads it."""
 
     method: str
@@ -62,21 +69,18 @@ class Operation(Generic[Q, B]):
     body: type[B]
     answer: type[BaseModel]
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, Header] = field(default_factory=dict)
     problems: Sequence[int] = ()
     uploads: Mapping[str, Any] = field(default_factory=dict)
+    media_type: str = "application/json"
 
     async def __call__(self, request: Request) -> Response:
         context: Context = request.app.state.context
         principal = await context.auth.authenticate(request.headers.get("authorization"))
         allowance = context.auth.spend(principal)
-        try:
-            principal.require(self.scope)
-            response = await self.endpoint(await self._ask(request, context, principal))
-        except Problem as problem:
-            response = problem.response()
-        response.headers.update(allowance.headers)
-        return response
+        request.scope["state"]["headers"].update(allowance.headers)
+        principal.require(self.scope)
+        return await self.endpoint(await self._ask(request, context, principal))
 
     async def _ask(self, request: Request, context: Context, principal: Principal) -> Ask[Q, B]:
         query = reading.query(request, self.query)

@@ -5,14 +5,16 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 from starlette.requests import ClientDisconnect, Request
 
 from receiver.problems import Code, FieldError, Problem, invalid
+from receiver.read.ids import place_in_feed
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -31,11 +33,28 @@ _CODES = {"extra_forbidden": Code.UNKNOWN_FIELD, "invalid_cursor": Code.INVALID_
 def query(request: Request, model: type[Model]) -> Model:
     """The query parameters as *model*, each given once. Raises ``Problem`` (422)."""
     given: dict[str, str] = {}
-    for name, value in request.query_params.multi_items():
+    for name, value in _pairs(request):
         if name in given:
             raise invalid(_pointer([name]), "is given twice")
         given[name] = value
-    return _validated(model, given)
+    parsed = _validated(model, given)
+    for name, value in given.items():
+        if not _is_text(value):
+            raise invalid(_pointer([name]), "is not percent-encoded UTF-8")
+    return parsed
+
+
+def _pairs(request: Request) -> list[tuple[str, str]]:
+    """What is no UTF-8 stays recognisable, and no text; replaced, as usual, it would be another filter."""
+    written = request.scope["query_string"].decode("latin-1")
+    pairs = parse_qsl(written, keep_blank_values=True, errors="surrogateescape")
+    if not all(_is_text(name) for name, _ in pairs):
+        raise invalid("", "has a parameter whose name is not percent-encoded UTF-8", Code.UNKNOWN_FIELD)
+    return pairs
+
+
+def _is_text(given: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in given)
 
 
 async def body(request: Request, model: type[Model]) -> tuple[Model, bytes]:
@@ -74,6 +93,14 @@ def idempotency_key(request: Request) -> str | None:
     if not re.fullmatch(KEY_PATTERN, given):
         raise Problem(Code.INVALID_FIELD, "Idempotency-Key must be 1 to 255 printable ASCII characters.")
     return re.sub(r"\\(.)", r"\1", given[1:-1]) if given.startswith('"') else given
+
+
+def feed_cursor(given: str) -> int:
+    """A cursor of the feed that came in a header. Raises ``Problem`` (422)."""
+    try:
+        return place_in_feed(given)
+    except PydanticCustomError as error:
+        raise Problem(Code.INVALID_CURSOR, f"{given!r} {error.message()}") from None
 
 
 async def raw(request: Request, most: int = MAX_BODY, within: float | None = None) -> bytes:

@@ -15,8 +15,10 @@ table { border-collapse: collapse; width: 100%; margin: .5rem 0 1rem }
 th, td { text-align: left; vertical-align: top; padding: .25rem .8rem .25rem 0 }
 th, td { border-bottom: 1px solid #ddd }
 td:last-child { min-width: 14rem }
+h3 code { font-size: 1.05rem }
 h2 { margin-top: 2.5rem; border-bottom: 2px solid #222 }
-nav a { margin-right: 1rem }
+nav > a { margin-right: 1rem } nav ul { margin: 0; padding-left: 1.5rem; list-style: none }
+summary { cursor: pointer } h2::first-letter { text-transform: uppercase }
 @media (prefers-color-scheme: dark) {
     body { background: #1b1b1b; color: #ddd } pre { background: #262626 } a { color: #8ab4f8 }
     th, td { border-color: #444 } h2 { border-color: #ddd }
@@ -26,7 +28,8 @@ nav a { margin-right: 1rem }
 
 def html(document: dict[str, Any]) -> str:
     info, schemas = document["info"], document["components"]["schemas"]
-    body = "\n".join([*_operations(document["paths"]), *_problems(), *_shapes(schemas)])
+    groups = _grouped(document["paths"])
+    body = "\n".join([*_groups(groups), *_webhooks(document["webhooks"]), *_problems(), *_shapes(schemas)])
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{escape(info["title"])} API</title><style>{_STYLE}</style></head><body>
@@ -34,21 +37,67 @@ def html(document: dict[str, Any]) -> str:
 <p>{_prose(info["description"])}</p>
 <p>Send <code>Authorization: Bearer pb_…</code> with every request to <code>/v1</code>. The same as a program
 reads it: <a href="/openapi.json">/openapi.json</a>.</p>
-<nav><a href="#operations">Operations</a><a href="#problems">Problems</a><a href="#shapes">Shapes</a></nav>
+<pre>curl -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\
+    -d '{_example(schemas["SendRequest"])}' $POSTBACK/v1/messages</pre>
+{_contents(groups)}
 {body}
 </body></html>"""
 
 
-def _operations(paths: dict[str, Any]) -> Iterator[str]:
-    yield '<h2 id="operations">Operations</h2>'
+Operations = list[tuple[str, str, dict[str, Any]]]
+
+
+def _grouped(paths: dict[str, Any]) -> dict[str, Operations]:
+    """Path, method and operation, by the noun that they are about."""
+    groups: dict[str, Operations] = {}
     for path, methods in paths.items():
         for method, operation in methods.items():
-            yield f'<h3 id="{operation["operationId"]}"><code>{method.upper()} {escape(path)}</code></h3>'
-            yield f"<p>{_prose(operation['summary'])}. {_prose(operation.get('description', ''))}</p>"
-            yield from _parameters(operation.get("parameters", []))
-            if "requestBody" in operation:
-                yield f"<p>Body: {_content(operation['requestBody']['content'])}</p>"
+            groups.setdefault(operation["tags"][0], []).append((path, method, operation))
+    return groups
+
+
+def _contents(groups: dict[str, Operations]) -> str:
+    items = []
+    for tag, operations in groups.items():
+        links = "".join(
+            f'<li><a href="#{operation["operationId"]}">{method.upper()} {escape(path)}</a></li>'
+            for path, method, operation in operations
+        )
+        title = f'<a href="#{escape(tag)}">{escape(tag)}</a>'
+        items.append(f"<details><summary>{title}</summary><ul>{links}</ul></details>")
+    others = "".join(f'<a href="#{name.lower()}">{name}</a>' for name in ("Webhooks", "Problems", "Shapes"))
+    return f"<nav>{''.join(items)}{others}</nav>"
+
+
+def _groups(groups: dict[str, Operations]) -> Iterator[str]:
+    for tag, operations in groups.items():
+        yield f'<h2 id="{escape(tag)}">{escape(tag.capitalize())}</h2>'
+        for path, method, operation in operations:
+            yield from _operation(f"{method.upper()} {path}", operation)
             yield from _answers(operation["responses"])
+
+
+def _operation(title: str, operation: dict[str, Any]) -> Iterator[str]:
+    yield f'<h3 id="{operation["operationId"]}"><code>{escape(title)}</code></h3>'
+    yield f"<p>{_prose(operation['summary'])}. {_prose(operation.get('description', ''))}</p>"
+    yield from _parameters(operation.get("parameters", []))
+    if "requestBody" in operation:
+        yield f"<p>Body: {_content(operation['requestBody']['content'])}</p>"
+
+
+def _webhooks(webhooks: dict[str, Any]) -> Iterator[str]:
+    yield '<h2 id="webhooks">Webhooks</h2>'
+    for name, methods in webhooks.items():
+        for method, operation in methods.items():
+            yield from _operation(f"{method.upper()} {name}", operation)
+            yield "<table><tr><th>Your answer</th><th></th></tr>"
+            for status, answer in operation["responses"].items():
+                yield _row((f"<code>{status}</code>", _prose(answer["description"])))
+            yield "</table>"
+
+
+def _example(schema: dict[str, Any]) -> str:
+    return escape(json.dumps(schema["examples"][0]), quote=False)
 
 
 def _parameters(parameters: list[dict[str, Any]]) -> Iterator[str]:

@@ -87,3 +87,67 @@ PAYLOAD: dict[str, Any] = {
     "received_at": "2026-11-21T10:00:04.250Z",
     "message_ids": [MESSAGE["id"]],
 }
+
+REPLAY: dict[str, Any] = {
+    "dry_run": True,
+    "states": {"applied": 1},
+    "events_written": 1,
+    "events_superseded": 0,
+    "payloads": [
+        {"id": PAYLOAD["id"], "state_before": "quarantined", "state": "applied", "reason": None},
+    ],
+    "messages": [
+        {
+            "id": MESSAGE["id"],
+            "channel": "sinch-us",
+            "status_before": "sent",
+            "status": "delivered",
+            "events_written": 1,
+        }
+    ],
+    "next_cursor": None,
+}
+
+CONVERSATION: dict[str, Any] = {
+    "id": MESSAGE["conversation_id"],
+    "our_number": "+18885551234",
+    "contact": "+12065550123",
+    "participants": [],
+    "channels": ["sinch-us"],
+    "opted_out": False,
+    "unread_count": 1,
+    "message_count": 7,
+    "last_message": {
+        "id": "019aa5b2-9000-7000-8000-000000000007",
+        "direction": "inbound",
+        "preview": "When are you open?",
+        "status": "received",
+        "at": "2026-11-21T10:05:00.000Z",
+    },
+    "last_inbound_at": "2026-11-21T10:05:00.000Z",
+    "waiting_since": "2026-11-21T10:05:00.000Z",
+    "metadata": {},
+}
+
+SUBSCRIBER: dict[str, Any] = {
+    "id": "019aa5b2-7c00-7000-8000-000000000007",
+    "url": "https://app.example.com/postback",
+    "types": ["message.received", "message.delivered"],
+    "channels": None,
+    "state": "active",
+    "disabled_reason": None,
+    "lag": 0,
+    "created_at": "2026-11-21T10:00:00.000Z",
+}
+
+DELIVERY: dict[str, Any] = {
+    "id": "019aa5b2-8c9a-7000-8000-000000000008",
+    "event_id": EVENT["id"],
+    "subscriber_id": SUBSCRIBER["id"],
+    "state": "waiting",
+    "late": False,
+    "attempts": [
+        {"at": "2026-11-21T10:00:04.300Z", "status": 503, "ms": 41, "answer": "busy", "error": None},
+    ],
+    "next_at": "2026-11-21T10:00:09.300Z",
+}

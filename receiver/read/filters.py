@@ -1,41 +1,32 @@
-"""What lists can be narrowed by: query parameters as they may be written, and as conditions on the tables."""
+"""What lists can be narrowed by: query parameters as they may be written."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
-from sqlalchemy import ColumnElement, and_, false, or_
-from sqlalchemy.orm import Mapped
-from sqlmodel import col, select
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from models import Attention, Message, Reference
 from models.errors import ErrorClass
-from models.reference import INTERNAL
-from models.status import (
-    CONFLICT_BITS,
-    OUTCOME,
-    STATUS_BIT,
-    SUCCESS_BITS,
-    Outcome,
-    Status,
-    seen_range,
-)
+from models.status import Outcome, Status
 from receiver import phone
 from receiver.moments import GivenMoment
-from receiver.partitions import first_id
-from receiver.read.ids import IdCursor, SequenceCursor
+from receiver.read.ids import FeedCursor, IdCursor, MomentCursor, SequenceCursor
 
 MAX_LIMIT = 200
+#: seconds; proxies give up on silent answers after a minute or less
+MAX_WAIT = 25
 #: how far a list by status looks back unless told: no index serves a status, only the ids' time does
 LOOK_BACK = timedelta(days=30)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _whole_number(value: Any) -> Any:
     if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 3):
         raise ValueError(f"must be a whole number from 1 to {MAX_LIMIT}")
+    return value
+
+
+def _seconds(value: Any) -> Any:
+    if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 2):
+        raise ValueError(f"must be a whole number from 0 to {MAX_WAIT}")
     return value
 
 
@@ -53,6 +44,13 @@ Number = Annotated[
     # a "+" that nobody percent-encoded in a query string arrives as a space
     BeforeValidator(lambda value: "+" + value[1:] if value.startswith(" ") else value),
     StringConstraints(min_length=1, max_length=64),
+]
+Seconds = Annotated[int, Field(ge=0, le=MAX_WAIT), BeforeValidator(_seconds)]
+Words = Annotated[
+    tuple[Word, ...],
+    BeforeValidator(lambda value: value.split(",") if isinstance(value, str) else value),
+    Field(min_length=1, max_length=50),
+    WithJsonSchema({"type": "string", "pattern": "^[^,]{1,255}(,[^,]{1,255}){0,49}$"}),
 ]
 PayloadState = Literal["applied", "duplicate", "quarantined", "unverified"]
 
@@ -88,6 +86,40 @@ class PayloadFilters(Page):
     state: PayloadState | None = None
 
 
+class FeedFilters(Query):
+    after: FeedCursor | None = Field(
+        default=None,
+        description="The cursor after which to go on, or `now`; without it from the oldest event kept.",
+    )
+    type: Words | None = Field(default=None, description="One type or several, with commas between them.")
+    channel: Words | None = Field(default=None, description="One channel or several, with commas between.")
+
+
+class FeedPage(FeedFilters):
+    limit: Limit = 25
+    wait: Seconds = Field(default=0, description="Seconds that the answer may wait for something to come.")
+
+
+class OptOutFilters(Page):
+    contact: Number | None = None
+    our_number: Number | None = Field(default=None, description="One of ours, or `*`.")
+
+
+class DeliveryFilters(Page):
+    state: Literal["waiting", "parked", "delivered", "dead"] | None = None
+
+
+class ConversationFilters(Query):
+    limit: Limit = 25
+    cursor: MomentCursor | None = None
+    contact: Number | None = None
+    our_number: Number | None = None
+    unread: Flag | None = None
+    updated_after: GivenMoment | None = Field(
+        default=None, description="With a message of this moment or a later one."
+    )
+
+
 class MessageFilters(Page):
     client_reference: Word | None = None
     provider_message_id: Word | None = None
@@ -109,99 +141,11 @@ class MessageFilters(Page):
             return now - LOOK_BACK
         return None
 
-    def conditions(self, region: str, now: datetime) -> Iterator[ColumnElement[bool]]:
-        """What a message must meet. Numbers are read as written in *region*."""
-        since = self.created_after or self.looks_back_to(now)
-        if since is not None:
-            yield col(Message.id) >= _first_id(since)
-        if self.created_before is not None:
-            yield col(Message.id) < _first_id(self.created_before)
-        if self.cursor is not None:
-            yield col(Message.id) < self.cursor
-        yield from self._names()
-        yield from self._numbers(region)
-        yield from self._state()
 
-    def _names(self) -> Iterator[ColumnElement[bool]]:
-        if self.client_reference is not None:
-            yield col(Message.client_reference) == self.client_reference
-        if self.provider_message_id is not None:
-            yield _referenced(self.provider_message_id)
-        if self.channel is not None:
-            yield col(Message.channel) == self.channel
-        if self.direction is not None:
-            yield col(Message.direction) == self.direction
-
-    def _numbers(self, region: str) -> Iterator[ColumnElement[bool]]:
-        outbound, inbound = col(Message.direction) == "outbound", col(Message.direction) == "inbound"
-        if self.contact is not None:
-            yield col(Message.contact) == _number(self.contact, region)
-        if self.from_ is not None:
-            number = _number(self.from_, region)
-            yield or_(
-                and_(outbound, col(Message.our_number) == number),
-                and_(inbound, col(Message.contact) == number),
-            )
-        if self.to is not None:
-            number = _number(self.to, region)
-            yield or_(
-                and_(outbound, col(Message.contact) == number),
-                and_(inbound, col(Message.our_number) == number),
-            )
-
-    def _state(self) -> Iterator[ColumnElement[bool]]:
-        if self.status is not None:
-            yield _has_status(self.status)
-        if self.outcome is not None:
-            yield or_(*(_has_status(status) for status in Status if OUTCOME[status] is self.outcome))
-        if self.status is Status.UNCERTAIN:
-            yield _attended(col(Attention.uncertain))
-        if self.outcome is Outcome.FAILURE:
-            yield _attended(col(Attention.failure))
-        if self.error_class is not None:
-            # a failure that named no class is shown as unknown, so it is found as unknown
-            classes = col(Attention.error_class) == self.error_class
-            if self.error_class is ErrorClass.UNKNOWN:
-                classes = or_(classes, col(Attention.error_class).is_(None))
-            yield _attended(and_(col(Attention.failure), classes))
-        if self.conflict is True:
-            yield _attended(col(Attention.conflict))
-        if self.conflict is False:
-            seen = col(Message.seen)
-            yield or_(seen.op("&")(SUCCESS_BITS) == 0, seen.op("&")(CONFLICT_BITS) == 0)
-
-
-def _has_status(status: Status) -> ColumnElement[bool]:
-    lowest, end = seen_range(status)
-    seen = col(Message.seen)
-    on_the_rung = and_(seen >= lowest, seen < end)
-    on_no_rung = seen < STATUS_BIT[Status.SCHEDULED]
-    if status is Status.ACCEPTED:
-        return or_(on_the_rung, and_(on_no_rung, col(Message.origin) == "api"))
-    if status is Status.QUEUED:
-        return or_(on_the_rung, and_(on_no_rung, col(Message.origin) != "api"))
-    return on_the_rung
-
-
-def _attended(condition: ColumnElement[bool] | Mapped[bool]) -> ColumnElement[bool]:
-    return col(Message.id).in_(select(Attention.message_id).where(condition))
-
-
-def _referenced(provider_message_id: str) -> ColumnElement[bool]:
-    if provider_message_id.startswith(INTERNAL):
-        return false()
-    return col(Message.id).in_(
-        select(Reference.message_id).where(col(Reference.provider_message_id) == provider_message_id)
-    )
-
-
-def _number(raw: str, region: str) -> str:
+def written_in(raw: str, region: str) -> str:
+    """A number as messages hold it, from whatever spelling is clear in *region*."""
     try:
         return phone.sender(raw, region)
     except phone.InvalidNumber:
         # what carriers could not say properly is stored as it came, and found as it came
         return raw
-
-
-def _first_id(moment: datetime) -> UUID:
-    return first_id(max(moment, _EPOCH))

@@ -16,8 +16,11 @@ from pydantic_core import PydanticCustomError
 
 _UUID = re.compile(r"(?ai)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _LATEST = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
-_BY_ID, _BY_SEQUENCE = b"\x01i", b"\x01s"
+_BY_ID, _BY_SEQUENCE, _BY_MOMENT = b"\x01i", b"\x01s", b"\x01m"
+#: the end of the feed, wherever that is when it is looked for
+NOW = -1
 #: Postgres's bigint
 _LAST_SEQUENCE = (1 << 63) - 1
 
@@ -41,8 +44,20 @@ def cursor_of_sequence(sequence: int) -> str:
     return _text(_BY_SEQUENCE + sequence.to_bytes(8))
 
 
-def _id_at(cursor: Any) -> UUID:
+def cursor_of_moment(moment: datetime, last: UUID) -> str:
+    return _text(_BY_MOMENT + ((moment - _EPOCH) // _MICROSECOND).to_bytes(8) + last.bytes)
+
+
+def id_at(cursor: Any) -> UUID:
     return UUID(bytes=_position(cursor, _BY_ID, 16))
+
+
+def _moment_at(cursor: Any) -> tuple[datetime, UUID]:
+    position = _position(cursor, _BY_MOMENT, 24)
+    microseconds = int.from_bytes(position[:8])
+    if microseconds > (_LATEST - _EPOCH) // _MICROSECOND:
+        raise _not_a_cursor()
+    return _EPOCH + microseconds * _MICROSECOND, UUID(bytes=position[8:])
 
 
 def _sequence_at(cursor: Any) -> int:
@@ -50,6 +65,11 @@ def _sequence_at(cursor: Any) -> int:
     if sequence > _LAST_SEQUENCE:
         raise _not_a_cursor()
     return sequence
+
+
+def place_in_feed(cursor: Any) -> int:
+    """The number that *cursor* stands for; `NOW` for the word ``now``."""
+    return NOW if cursor == "now" else _sequence_at(cursor)
 
 
 def _text(content: bytes) -> str:
@@ -73,5 +93,7 @@ def _not_a_cursor() -> PydanticCustomError:
 
 _SCHEMA = {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}
 
-IdCursor = Annotated[UUID, BeforeValidator(_id_at), WithJsonSchema(_SCHEMA)]
+IdCursor = Annotated[UUID, BeforeValidator(id_at), WithJsonSchema(_SCHEMA)]
+MomentCursor = Annotated[tuple[datetime, UUID], BeforeValidator(_moment_at), WithJsonSchema(_SCHEMA)]
 SequenceCursor = Annotated[int, BeforeValidator(_sequence_at), WithJsonSchema(_SCHEMA)]
+FeedCursor = Annotated[int, BeforeValidator(place_in_feed), WithJsonSchema(_SCHEMA)]

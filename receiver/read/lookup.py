@@ -1,6 +1,7 @@
 """Many messages by any of their names, in one question."""
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -27,18 +28,23 @@ async def lookup(engine: AsyncEngine, request: LookupRequest, *, channels: Chann
         by_id = await by_ids(session, given.values(), channels)
         by_client_reference = await _newest(
             session,
-            sa.select(col(Message.client_reference), col(Message.id)).where(
-                col(Message.client_reference).in_(request.client_references), visible(channels)
+            request.client_references,
+            lambda name: sa.select(col(Message.id)).where(
+                col(Message.client_reference) == name, visible(channels)
             ),
         )
         by_provider_id = await _newest(
             session,
-            sa.select(col(Reference.provider_message_id), col(Reference.message_id))
-            .join(Message, col(Message.id) == col(Reference.message_id))
-            .where(
-                col(Reference.provider_message_id).in_(request.provider_message_ids),
-                col(Reference.provider_message_id).not_like(f"{INTERNAL}%"),
-                visible(channels),
+            request.provider_message_ids,
+            lambda name: (
+                sa.select(col(Message.id))
+                .distinct()
+                .join(Reference, col(Message.id) == col(Reference.message_id))
+                .where(
+                    col(Reference.provider_message_id) == name,
+                    col(Reference.provider_message_id).not_like(f"{INTERNAL}%"),
+                    visible(channels),
+                )
             ),
         )
         found = {row.id: row for row in by_id.values()}
@@ -54,17 +60,21 @@ async def lookup(engine: AsyncEngine, request: LookupRequest, *, channels: Chann
         )
 
 
-async def _newest(session: AsyncSession, pairs: sa.Select[Any, UUID]) -> dict[str, list[Message]]:
-    """The newest messages of each name; *pairs* selects names and message ids."""
-    name, message_id = pairs.subquery().c
-    place = sa.func.row_number().over(partition_by=name, order_by=message_id.desc())
-    ranked = sa.select(name.label("name"), message_id.label("id"), place.label("place")).subquery()
+async def _newest(
+    session: AsyncSession, names: Sequence[str], of: Callable[[Any], sa.Select[UUID]]
+) -> dict[str, list[Message]]:
+    """The newest messages of each of *names*; *of* selects the ids of one name's."""
+    if not names:
+        return {}
+    given = sa.func.unnest(sa.literal(list(names), sa.ARRAY(sa.Text))).table_valued("name").render_derived()
+    newest = of(given.c.name).correlate(given).order_by(col(Message.id).desc()).limit(MOST_PER_NAME).lateral()
     query = (
-        sa.select(ranked.c.name, Message)
-        .join(Message, col(Message.id) == ranked.c.id)
-        .where(ranked.c.place <= MOST_PER_NAME)
+        sa.select(given.c.name, Message)
+        .select_from(given)
+        .join(newest, sa.true())
+        .join(Message, col(Message.id) == newest.c.id)
     )
     found: dict[str, list[Message]] = defaultdict(list)
-    for of, row in await session.execute(query):
-        found[of].append(row)
+    for named, row in await session.execute(query):
+        found[named].append(row)
     return found

@@ -1,11 +1,11 @@
 """Reading back carriers' requests as they came."""
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, func, true
+from sqlalchemy import ColumnElement, RowMapping, Select, func, true
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlmodel import col, select
 
@@ -15,9 +15,12 @@ from receiver.db import snapshot
 from receiver.read import ids, shapes
 from receiver.read.filters import PayloadFilters
 from receiver.read.records import adopters
+from receiver.read.walk import walk
 
 #: bytes of bodies in one page; a page has at least one payload, whatever its size
 PAGE_BYTES = 4 << 20
+#: states that somebody looks through, and that have an index
+UNSETTLED = ("quarantined", "unverified")
 
 _WITHOUT_BODY = (
     *(column for column in Payload.__table__.c if column.name != "body"),  # type: ignore[attr-defined]
@@ -27,18 +30,16 @@ _WITHOUT_BODY = (
 
 async def payloads(engine: AsyncEngine, filters: PayloadFilters, *, channels: Channels) -> shapes.PayloadList:
     """Newest first."""
+    walked = walk(list(_branches(filters, channels)))
     query = (
-        select(*_WITHOUT_BODY)
-        .where(_visible(channels), *_conditions(filters))
-        .order_by(col(Payload.id).desc())
-        .limit(filters.limit + 1)
+        select(*walked.rows.c).where(*_conditions(walked.rows.c, filters, channels)).order_by(*walked.order)
     )
     async with snapshot(engine) as session:
-        rows = (await session.execute(query)).mappings().all()
+        rows = (await session.execute(query.limit(filters.limit + 1))).mappings().all()
         page = _page(rows, filters.limit)
+        ended = (page[-1]["id"],) if len(page) < len(rows) else await walked.end(session)
         return shapes.PayloadList(
-            data=await _in_full(session, page),
-            next_cursor=ids.cursor_of_id(page[-1]["id"]) if len(page) < len(rows) else None,
+            data=await _in_full(session, page), next_cursor=ids.cursor_of_id(ended[-1]) if ended else None
         )
 
 
@@ -53,13 +54,29 @@ def _visible(channels: Channels) -> ColumnElement[bool]:
     return true() if channels is None else col(Payload.channel).in_(channels)
 
 
-def _conditions(filters: PayloadFilters) -> Iterable[ColumnElement[bool]]:
+def _branches(filters: PayloadFilters, channels: Channels) -> Iterator[Select[Any]]:
+    """Along the states that have an index, else the channels, else the time."""
+    along = select(*_WITHOUT_BODY)
     if filters.cursor is not None:
-        yield col(Payload.id) < filters.cursor
+        along = along.where(col(Payload.id) < filters.cursor)
+    if filters.state in UNSETTLED:
+        yield along.where(col(Payload.state) == filters.state)
+    elif filters.channel is not None:
+        yield along.where(col(Payload.channel) == filters.channel)
+    elif channels:
+        for channel in sorted(channels):
+            yield along.where(col(Payload.channel) == channel)
+    else:
+        yield along
+
+
+def _conditions(of: Any, filters: PayloadFilters, channels: Channels) -> Iterator[ColumnElement[bool]]:
+    if channels is not None:
+        yield of.channel.in_(channels)
     if filters.channel is not None:
-        yield col(Payload.channel) == filters.channel
+        yield of.channel == filters.channel
     if filters.state is not None:
-        yield col(Payload.state) == filters.state
+        yield of.state == filters.state
 
 
 def _page(rows: Sequence[RowMapping], limit: int) -> Sequence[RowMapping]:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, true
+from sqlalchemy import ColumnElement, func, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
@@ -15,6 +15,7 @@ from models import Adopted, Attention, Event, Media, Message, MessageBody, Refer
 from models.reference import INTERNAL
 from receiver.auth import Channels
 from receiver.read import shapes, views
+from receiver.read.opt_outs import contacts_of
 
 
 def visible(channels: Channels) -> ColumnElement[bool]:
@@ -52,22 +53,35 @@ async def in_full(session: AsyncSession, rows: Sequence[Message]) -> list[shapes
     wanted = [row.id for row in rows]
     if not wanted:
         return []
-    bodies = await session.scalars(select(MessageBody).where(col(MessageBody.message_id).in_(wanted)))
-    body = {row.message_id: row for row in bodies}
-    attentions = await session.scalars(select(Attention).where(col(Attention.message_id).in_(wanted)))
-    attention = {row.message_id: row for row in attentions}
+    # one question and not four: asking costs more than the answer
+    names = select(Reference.provider_message_id).where(col(Reference.message_id) == col(Message.id))
+    query = (
+        select(Message.id, MessageBody, Attention, func.array(names.scalar_subquery()).label("names"))
+        .outerjoin(MessageBody, col(MessageBody.message_id) == col(Message.id))
+        .outerjoin(Attention, col(Attention.message_id) == col(Message.id))
+        .where(col(Message.id).in_(wanted))
+    )
+    beside = {found.id: found for found in await session.execute(query)}
     files = await _files(session, wanted)
-    names = await _provider_message_ids(session, wanted)
     return [
         views.message(
             row,
-            body=body.get(row.id),
-            attention=attention.get(row.id),
+            body=beside[row.id].MessageBody,
+            attention=beside[row.id].Attention,
             media=files[row.id],
-            provider_message_ids=sorted(names[row.id]),
+            provider_message_ids=sorted(
+                {name for name in beside[row.id].names if not name.startswith(INTERNAL)}
+            ),
         )
         for row in rows
     ]
+
+
+async def told(session: AsyncSession, rows: Sequence[tuple[Event, Message | None]]) -> list[shapes.Event]:
+    """One for each of *rows*, events with the messages that they are about."""
+    about = [row.id for row, _ in rows if row.type.startswith("contact.")]
+    contacts = await contacts_of(session, about) if about else {}
+    return [views.event(row, of, about=contacts.get(row.id)) for row, of in rows]
 
 
 async def with_timelines(
@@ -83,8 +97,9 @@ async def with_timelines(
         .order_by(col(Event.seq))
     )
     timelines: dict[UUID, list[shapes.Event]] = defaultdict(list)
-    for event in events:
-        timelines[event.message_id].append(views.event(event, of=of[event.message_id]))
+    for event in await told(session, [(event, of[event.message_id]) for event in events]):
+        if event.message_id:
+            timelines[event.message_id].append(event)
     return [
         shapes.MessageWithTimeline.model_validate(dict(message) | {"timeline": timelines[message.id]})
         for message in await in_full(session, rows)
@@ -92,19 +107,13 @@ async def with_timelines(
 
 
 async def _files(session: AsyncSession, message_ids: Sequence[UUID]) -> dict[UUID, list[Media]]:
-    query = select(Media).where(col(Media.message_id).in_(message_ids)).order_by(col(Media.position))
+    """Those that are files still: words are in the text of their message."""
+    query = (
+        select(Media)
+        .where(col(Media.message_id).in_(message_ids), col(Media.state) != "text")
+        .order_by(col(Media.position))
+    )
     files: dict[UUID, list[Media]] = defaultdict(list)
     for file in await session.scalars(query):
         files[file.message_id].append(file)
     return files
-
-
-async def _provider_message_ids(session: AsyncSession, message_ids: Sequence[UUID]) -> dict[UUID, set[str]]:
-    query = select(Reference.message_id, Reference.provider_message_id).where(
-        col(Reference.message_id).in_(message_ids)
-    )
-    names: dict[UUID, set[str]] = defaultdict(set)
-    for message_id, name in await session.execute(query):
-        if not name.startswith(INTERNAL):
-            names[message_id].add(name)
-    return names

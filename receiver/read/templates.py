@@ -4,6 +4,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, true
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 
 from models import Template
@@ -12,36 +13,40 @@ from receiver.auth import Channels
 from receiver.db import snapshot
 from receiver.read import ids, shapes, views
 from receiver.read.filters import TemplateFilters
+from receiver.read.walk import walk
 
 
 async def templates(
     engine: AsyncEngine, filters: TemplateFilters, *, channels: Channels
 ) -> shapes.TemplateList:
     """Newest first."""
-    query = select(Template).where(_visible(channels)).order_by(col(Template.id).desc())
+    along = select(Template)
     if filters.cursor is not None:
-        query = query.where(col(Template.id) < filters.cursor)
+        along = along.where(col(Template.id) < filters.cursor)
+    among = [filters.channel] if filters.channel is not None else sorted(channels or ())
+    walked = walk([along.where(col(Template.channel) == channel) for channel in among] or [along])
+    of = aliased(Template, walked.rows, adapt_on_names=True)
+    query = select(of).where(_visible(channels, of)).order_by(*walked.order)
     if filters.channel is not None:
-        query = query.where(col(Template.channel) == filters.channel)
+        query = query.where(col(of.channel) == filters.channel)
     async with snapshot(engine) as session:
         rows = (await session.scalars(query.limit(filters.limit + 1))).all()
-        page = rows[: filters.limit]
+        page, ended = await walked.page(session, rows, filters.limit)
         return shapes.TemplateList(
-            data=[_shape(row) for row in page],
-            next_cursor=ids.cursor_of_id(page[-1].id) if len(page) < len(rows) else None,
+            data=[_shape(row) for row in page], next_cursor=ids.cursor_of_id(ended[-1]) if ended else None
         )
 
 
 async def template(engine: AsyncEngine, template_id: UUID, *, channels: Channels) -> shapes.Template | None:
     async with snapshot(engine) as session:
         row = await session.scalar(
-            select(Template).where(col(Template.id) == template_id, _visible(channels))
+            select(Template).where(col(Template.id) == template_id, _visible(channels, Template))
         )
         return _shape(row) if row else None
 
 
-def _visible(channels: Channels) -> ColumnElement[bool]:
-    return true() if channels is None else col(Template.channel).in_(channels)
+def _visible(channels: Channels, of: type[Template]) -> ColumnElement[bool]:
+    return true() if channels is None else col(of.channel).in_(channels)
 
 
 def _shape(row: Template) -> shapes.Template:

@@ -10,12 +10,13 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col, select
 
-from models import Event, Message
+from models import Event
 from receiver.auth import Channels
 from receiver.db import snapshot
-from receiver.read import ids, shapes, views
+from receiver.read import ids, shapes
 from receiver.read.filters import EventPage, MessageFilters
-from receiver.read.records import by_ids, in_full, standing, visible, with_timelines
+from receiver.read.matching import matching
+from receiver.read.records import by_ids, in_full, standing, told, with_timelines
 
 
 async def message(
@@ -28,22 +29,24 @@ async def message(
 
 
 async def messages(
-    engine: AsyncEngine, filters: MessageFilters, *, region: str, channels: Channels
+    engine: AsyncEngine,
+    filters: MessageFilters,
+    *,
+    region: str,
+    channels: Channels,
+    conversation_id: UUID | None = None,
 ) -> shapes.MessageList:
-    """Newest first. Numbers are read as written in *region*."""
+    """Newest first, of one conversation or of all. Numbers are read as written in *region*."""
     now = datetime.now(UTC)
-    query = (
-        select(Message)
-        .where(visible(channels), *filters.conditions(region, now))
-        .order_by(col(Message.id).desc())
-        .limit(filters.limit + 1)
+    walked, query = matching(
+        filters, region=region, now=now, channels=channels, conversation_id=conversation_id
     )
     async with snapshot(engine) as session:
-        rows = (await session.scalars(query)).all()
-        page = rows[: filters.limit]
+        rows = (await session.scalars(query.limit(filters.limit + 1))).all()
+        page, ended = await walked.page(session, rows, filters.limit)
         return shapes.MessageList(
             data=await in_full(session, page),
-            next_cursor=ids.cursor_of_id(page[-1].id) if len(rows) > len(page) else None,
+            next_cursor=ids.cursor_of_id(ended[-1]) if ended else None,
             created_after=filters.looks_back_to(now),
         )
 
@@ -76,5 +79,5 @@ async def events(
             .limit(page.limit + 1)
         )
         found = (await session.scalars(query)).all()
-        data = [views.event(event, of=row) for event in found[: page.limit]]
+        data = await told(session, [(event, row) for event in found[: page.limit]])
         return shapes.EventList(data=data, next_cursor=data[-1].cursor if len(found) > len(data) else None)

@@ -54,12 +54,17 @@ def message(
             "metadata": body.metadata_ if body else {},
             "created_at": ids.created_at(row.id),
             "updated_at": row.updated_at,
+            "redacted_at": body.redacted_at if body else None,
         }
     )
 
 
-def event(row: models.Event, of: models.Message) -> shapes.Event:
-    """One entry in the timeline of the message *of*."""
+def event(
+    row: models.Event, of: models.Message | None, *, about: tuple[str, str] | None = None
+) -> shapes.Event:
+    """One entry in the timeline of the message *of*, None where it is about none that is kept; of a contact
+    event, *about* are our number and the contact."""
+    our_number, contact = about or (None, None)
     return shapes.Event.model_validate(
         {
             "id": row.id,
@@ -67,20 +72,24 @@ def event(row: models.Event, of: models.Message) -> shapes.Event:
             "sequence": row.seq,
             "version": row.version,
             "type": row.type,
-            "message_id": row.message_id,
-            "conversation_id": of.conversation_id,
-            "channel": row.channel,
+            # what somebody said through the API is in no message, and stands under an id of its own
+            "message_id": None if about and of is None else row.message_id,
+            "conversation_id": of.conversation_id if of else None,
+            "channel": row.channel or None,
             "status": row.status,
             "effective": row.effective,
             "source": row.source,
             "provider_status": row.provider_status,
             "provider_code": row.provider_code,
             "provider_message": row.provider_message,
-            "client_reference": of.client_reference,
+            "client_reference": of.client_reference if of else None,
             "occurred_at": row.occurred_at,
             "received_at": row.received_at,
             "payload_id": row.payload_id,
             "superseded": row.superseded,
+            "replay": row.replay,
+            "our_number": our_number,
+            "contact": contact,
         }
     )
 

@@ -5,11 +5,12 @@ configured name and the constants of `models` take their places.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
 from models.base import SCHEMA
+from models.errors import SPECIFICITY, ErrorClass
 from models.reference import INTERNAL, UNTIMED_INBOUND
 from models.status import (
     CONFLICT_BITS,
@@ -24,20 +25,38 @@ from models.status import (
 _FILES = (
     "types",
     "append",
+    "optouts",
     "adopt",
     "resolve",
     "templates",
+    "conversations",
     "ingest",
+    "media",
     "submit",
     "outbox",
+    "forward",
     "intervene",
+    "erase",
     "silence",
+    "retention",
+    "refold",
+    "replay",
 )
+
+
+def _array(words: Iterable[str]) -> str:
+    """Lowest first, so that a word's place is its rank."""
+    return f"ARRAY[{', '.join(repr(str(word)) for word in words)}]"
+
+
 _CONSTANTS = {
     ":success_bits": SUCCESS_BITS,
     ":conflict_bits": CONFLICT_BITS,
     ":failure_bits": FAILURE_BITS,
     ":uncertain_bit": STATUS_BIT[Status.UNCERTAIN],
+    ":canceled_bit": STATUS_BIT[Status.CANCELED],
+    ":rejected_bit": STATUS_BIT[Status.REJECTED],
+    ":opted_out_rank": SPECIFICITY[ErrorClass.OPTED_OUT],
     ":queued_bit": STATUS_BIT[Status.QUEUED],
     ":unconfirmed_bit": STATUS_BIT[Status.UNCONFIRMED],
     ":own_id_bit": CORRELATION_BIT[Correlation.OWN_ID],
@@ -45,6 +64,10 @@ _CONSTANTS = {
     ":provider_id_bit": CORRELATION_BIT[Correlation.PROVIDER_ID],
     ":untimed_inbound": UNTIMED_INBOUND,
     ":internal": INTERNAL,
+    ":correlation_bits": sum(CORRELATION_BIT.values()),
+    ":lowest_rung": STATUS_BIT[Status.SCHEDULED],
+    ":ladder": _array(Status),
+    ":error_classes": _array(ErrorClass),
 }
 
 

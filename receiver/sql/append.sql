@@ -1,8 +1,18 @@
+-- Makes the commit of this transaction wait for the disk, wherever the database or the role says that it need
+-- not: somebody is told after it that his words are stored.
+CREATE FUNCTION postback.durably() RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+END $$;
+
 -- Appends events to the timelines of `targets` (one per event, NULL: skip it), folds them, numbers them.
 -- The caller holds the lock of every target's row, so nobody else appends to these messages meanwhile, and
 -- this statement's snapshot holds all that anybody ever appended to them.
 -- `found_by` tells by which way each report found its message, as a bit.
--- Answers with the ids of the payloads that brought something new.
+-- Answers with the ids of the events that are new.
 CREATE FUNCTION postback.append(events postback.event_in[], targets uuid[], found_by integer[]) RETURNS uuid[]
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_nestloop = off AS $$
@@ -66,9 +76,9 @@ BEGIN
             f.provider_code, f.provider_message, f.error_class, f.occurred_at, f.received_at, f.payload_id,
             0, false
         FROM fresh f CROSS JOIN head h
-        RETURNING payload_id
+        RETURNING id
     )
-    SELECT (SELECT array_agg(DISTINCT payload_id) FROM appended),
+    SELECT (SELECT array_agg(id) FROM appended),
         (SELECT array_agg(id) FROM folded WHERE seen & (:failure_bits | :uncertain_bit) <> 0)
     INTO news, troubled;
     IF troubled IS NOT NULL THEN
@@ -93,7 +103,8 @@ BEGIN
         m.seen & :success_bits <> 0 AND m.seen & :conflict_bits <> 0,
         m.seen & :failure_bits <> 0 AND m.seen & :success_bits = 0,
         f.error_class, coalesce(f.error_specificity, -1), f.error_code, f.error_message
-    FROM unnest(failures) f JOIN postback.message m ON m.id = f.message_id
+    FROM unnest(failures) f
+    CROSS JOIN LATERAL (SELECT m.id, m.seen FROM postback.message m WHERE m.id = f.message_id OFFSET 0) m
     -- of several failures the most specific class is shown, ties by code order: no clock decides
     ORDER BY m.id, f.error_specificity DESC NULLS LAST, f.error_code, f.error_message
     ON CONFLICT (message_id) DO UPDATE SET

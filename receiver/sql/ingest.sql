@@ -1,43 +1,73 @@
 -- Everything that a batch of carriers' requests says, in one call and so in one transaction: no lock is ever
--- held while a client thinks. Order of locks: reference, message, conversation, feed head.
+-- held while a client thinks. Order of locks: reference, message, conversation, outbox, opt-out, feed head.
+-- Answers with a row per request that was kept, in which state; and, without a request's id, with a row per
+-- channel and way for the metrics: how many reports found their message like that.
 CREATE FUNCTION postback.ingest(
     payloads postback.payload_in[], events postback.event_in[], inbounds postback.inbound_in[],
     files postback.media_in[], templates postback.template_in[]
-) RETURNS TABLE (payload_id uuid, state varchar)
+) RETURNS TABLE (payload_id uuid, state varchar, channel varchar, found_by varchar, reports bigint)
 LANGUAGE plpgsql
 SET lock_timeout = '500ms' SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     targets uuid[] := '{}';
-    found_by integer[];
+    ways integer[];
     news uuid[];
+    consents postback.consent_in[];
+    heard record;
 BEGIN
+    PERFORM postback.durably();
     IF cardinality(events) > 0 THEN
         events := postback.spread(events);
-        SELECT * INTO targets, found_by FROM postback.resolve(events);
+        SELECT * INTO targets, ways FROM postback.resolve(events);
         PERFORM postback.begin_messages(events, targets, inbounds, files);
-        news := postback.append(events, targets, found_by);
+        consents := postback.consents(events, targets, inbounds);
+        IF consents IS NOT NULL THEN
+            SELECT * INTO heard FROM postback.heed(consents);
+            events := events || heard.events;
+            targets := targets || heard.targets;
+        END IF;
     END IF;
+    -- before the feed's head is taken, which is everybody's: a message that is stored with its carrier may be
+    -- somebody else's just now
     IF cardinality(templates) > 0 THEN
         PERFORM postback.hear_templates(templates);
     END IF;
+    IF cardinality(events) > 0 THEN
+        news := postback.append(events, targets, ways);
+        RETURN QUERY
+        SELECT NULL::uuid, NULL::varchar, w.channel::varchar, w.way::varchar, count(*)
+        FROM (
+            SELECT e.channel,
+                CASE WHEN targets[e.ordinality] IS NULL THEN 'none'
+                     WHEN ways[e.ordinality] & :guessed_bit <> 0 THEN 'guessed'
+                     WHEN ways[e.ordinality] & :own_id_bit <> 0 THEN 'own_id'
+                     WHEN targets[e.ordinality] = e.candidate THEN 'new'
+                     ELSE 'provider_id' END AS way
+            FROM unnest(events) WITH ORDINALITY AS e
+            WHERE NOT e.inbound AND e.ordinality <= cardinality(ways)
+        ) w
+        GROUP BY w.channel, w.way;
+    END IF;
     RETURN QUERY
     INSERT INTO postback.payload AS kept (
-        id, channel, state, reason, method, query, headers, body, peer, received_at, message_ids)
+        id, channel, state, reason, method, query, headers, body, peer, received_at, message_ids, retold)
     SELECT p.id, p.channel,
-        CASE WHEN p.state = 'applied' AND s.message_ids IS NOT NULL AND p.id <> ALL (coalesce(news, '{}'))
-             THEN 'duplicate' ELSE p.state END,
-        p.reason, p.method, p.query, p.headers, p.body, p.peer, p.received_at, coalesce(s.message_ids, '{}')
+        CASE WHEN p.state = 'applied' AND NOT s.brought_news THEN 'duplicate' ELSE p.state END,
+        p.reason, p.method, p.query, p.headers, p.body, p.peer, p.received_at, coalesce(s.message_ids, '{}'),
+        coalesce(s.retold, false)
     FROM unnest(payloads) p
     LEFT JOIN (
-        SELECT e.payload_id AS id, array_agg(DISTINCT targets[e.ordinality]) AS message_ids
+        SELECT e.payload_id AS id, array_agg(DISTINCT targets[e.ordinality]) AS message_ids,
+            bool_or(n IS NOT NULL) AS brought_news, bool_or(n IS NULL) AS retold
         FROM unnest(events) WITH ORDINALITY AS e
+        LEFT JOIN unnest(news) n ON n = e.id
         WHERE targets[e.ordinality] IS NOT NULL
         GROUP BY e.payload_id
     ) s ON s.id = p.id
     -- a batch that committed after all, and was sent again because its answer was lost
     ON CONFLICT DO NOTHING
-    RETURNING kept.id, kept.state;
+    RETURNING kept.id, kept.state, NULL::varchar, NULL::varchar, NULL::bigint;
 END $$;
 
 -- The rows of messages that begin with an event of this batch: inbound ones, and outbound ones that we did
@@ -48,6 +78,7 @@ CREATE FUNCTION postback.begin_messages(
 LANGUAGE plpgsql AS $$
 DECLARE
     begun uuid[];
+    said postback.said_in[];
 BEGIN
     SELECT array_agg(e.candidate) INTO begun
     FROM unnest(events) WITH ORDINALITY AS e
@@ -59,14 +90,13 @@ BEGIN
 
     events := postback.addressed(events, begun, inbounds);
 
-    INSERT INTO postback.conversation (id, our_number, contact)
-    SELECT DISTINCT ON (e.our_number, e.contact) i.conversation, e.our_number, e.contact
-    FROM unnest(events) e JOIN unnest(inbounds) i ON i.candidate = e.candidate
-    WHERE e.candidate = ANY (begun) AND e.our_number IS NOT NULL AND e.contact IS NOT NULL
-        AND (SELECT true FROM postback.conversation c
-             WHERE c.our_number = e.our_number AND c.contact = e.contact) IS NULL
-    ORDER BY e.our_number, e.contact
-    ON CONFLICT DO NOTHING;
+    IF cardinality(inbounds) > 0 THEN
+        said := postback.converse(ARRAY(
+            SELECT ROW(i.conversation, e.our_number, e.contact, i.thread, e.channel, e.candidate, e.received_at,
+                       true, true)::postback.said_in
+            FROM unnest(events) e JOIN unnest(inbounds) i ON i.candidate = e.candidate
+            WHERE e.candidate = ANY (begun) AND e.our_number IS NOT NULL AND i.thread IS NOT NULL));
+    END IF;
 
     INSERT INTO postback.message (
         id, direction, origin, channel, provider, kind, our_number, contact, client_reference,
@@ -74,26 +104,28 @@ BEGIN
     SELECT e.candidate,
         CASE WHEN e.inbound THEN 'inbound' ELSE 'outbound' END,
         CASE WHEN e.inbound THEN 'carrier' ELSE 'external' END,
-        e.channel, e.provider, e.kind, e.our_number, e.contact, e.client_reference, c.id,
+        e.channel, e.provider, e.kind, e.our_number, e.contact, e.client_reference, s.conversation,
         coalesce(
             postback.answered(i.answers, e.channel),
+            -- A message that is understood only later answers none that was sent meanwhile. Said as a stretch
+            -- of the index on both, because "the last of all ids" would be looked for in the index on ids.
             (SELECT m.id FROM postback.message m
-             WHERE m.conversation_id = c.id AND m.direction = 'outbound' ORDER BY m.id DESC LIMIT 1)),
+             WHERE (m.conversation_id, m.id) >= (s.conversation, '00000000-0000-0000-0000-000000000000')
+                AND (m.conversation_id, m.id) < (s.conversation, e.candidate) AND m.direction = 'outbound'
+             ORDER BY m.conversation_id DESC, m.id DESC LIMIT 1)),
         0, 0, e.received_at
     FROM unnest(events) e
     LEFT JOIN unnest(inbounds) i ON i.candidate = e.candidate
-    LEFT JOIN LATERAL (
-        SELECT c.id FROM postback.conversation c
-        WHERE e.inbound AND c.our_number = e.our_number AND c.contact = e.contact OFFSET 0
-    ) c ON true
+    LEFT JOIN unnest(said) s ON s.message_id = e.candidate
     WHERE e.candidate = ANY (begun);
 
     IF cardinality(inbounds) > 0 THEN
         INSERT INTO postback.message_body (message_id, text, subject, options, metadata_, participants)
         SELECT i.candidate, i.text, i.subject, '{}', i.metadata, i.participants
         FROM unnest(inbounds) i WHERE i.candidate = ANY (begun);
-        INSERT INTO postback.media (message_id, "position", id, url, content_type, size, state)
-        SELECT f.message_id, f.position, f.id, f.url, f.content_type, f.size, f.state
+        INSERT INTO postback.media (message_id, "position", id, url, content_type, size, state, next_at)
+        SELECT f.message_id, f.position, f.id, f.url, f.content_type, f.size, f.state,
+            CASE WHEN f.state = 'pending' THEN clock_timestamp() END
         FROM unnest(files) f WHERE f.message_id = ANY (begun);
         INSERT INTO postback.file (id, sha256, size, content_type, name, created_at)
         SELECT f.id, f.sha256, f.size, f.content_type, f.name, clock_timestamp()

@@ -1,4 +1,5 @@
--- What a person may still decide about a message. Both answer whether there was anything to decide.
+-- What a person may decide: about a message, and about who is written to. All answer whether there was
+-- anything to decide.
 
 -- Cancels what is not yet with its carrier. A row that is being called for has left the house.
 CREATE FUNCTION postback.cancel(event postback.event_in) RETURNS boolean
@@ -13,6 +14,21 @@ BEGIN
     RETURN true;
 END $$;
 
+-- The same for somebody who is being erased.
+CREATE FUNCTION postback.cancel_for(the_message uuid, the_channel text) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    event postback.event_in := postback.refusal(the_message, the_channel, 'operator', clock_timestamp());
+BEGIN
+    event.key := md5('erased')::uuid;
+    event.type := 'message.canceled';
+    event.status := 'canceled';
+    event.bits := :canceled_bit;
+    event.error_class := 'canceled';
+    event.error_specificity := array_position(:error_classes, 'canceled') - 1;
+    RETURN postback.cancel(event);
+END $$;
+
 -- Decides a message whose call had no answer, as long as no report has decided it.
 CREATE FUNCTION postback.decide(event postback.event_in) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
@@ -24,5 +40,28 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM postback.append(ARRAY[event], ARRAY[event.message_id], NULL);
+    RETURN true;
+END $$;
+
+-- Somebody opts a person out or in. Answers whether that changed anything. There is no message that the event
+-- could be of: it stands in the feed by itself, under an id that no message has.
+CREATE FUNCTION postback.opt(said postback.consent_in) RETURNS boolean
+LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
+DECLARE
+    heard record;
+    next bigint;
+BEGIN
+    SELECT * INTO heard FROM postback.heed(ARRAY[said]);
+    PERFORM postback.append(heard.events, heard.targets, NULL);
+    IF heard.changed = '{}' THEN
+        RETURN false;
+    END IF;
+    UPDATE postback.feed_head SET seq = seq + 1 RETURNING seq INTO next;
+    INSERT INTO postback.event (
+        message_id, key, id, seq, version, type, channel, bits, effective, source, part, attempt, received_at,
+        replay, superseded)
+    VALUES (said.id, said.id, said.id, next, 1,
+            CASE WHEN said.opts_out THEN 'contact.opted_out' ELSE 'contact.opted_in' END,
+            '', 0, false, said.told_by, 0, 0, said.at, 0, false);
     RETURN true;
 END $$;

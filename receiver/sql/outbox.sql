@@ -51,6 +51,8 @@ END $$;
 -- The second mark, committed just before the requests leave: claimed -> calling. The submissions' rows are
 -- made here, one per recipient where a call has several, so a report that beats the carrier's answer finds
 -- its message. Answers with what to send; a row whose claim was lost meanwhile is not among it.
+-- What its person has opted out of since it was queued ends here, and no carrier is called: an opt-out that is
+-- committed before the mark always wins. (One that is not holds the row's lock, or will find it marked.)
 -- Here and in `settle` ids are compared with the array too, for the reason that `located` gives.
 CREATE FUNCTION postback.begin_calls(
     ids uuid[], submissions uuid[], per_recipient boolean[], leases interval[]
@@ -61,13 +63,28 @@ CREATE FUNCTION postback.begin_calls(
 LANGUAGE plpgsql SET lock_timeout = '500ms'
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_nestloop = off AS $$
 #variable_conflict use_column
+DECLARE
+    unwanted uuid[];
+    stopped uuid[];
+    refusals postback.event_in[];
 BEGIN
+    PERFORM postback.durably();
+    SELECT array_agg(o.id) INTO unwanted FROM postback.outbox o
+    WHERE o.id = ANY (ids) AND o.state = 'claimed'
+        AND (SELECT true FROM postback.opt_out l
+             WHERE l.contact = o.contact AND l.contact_hash = '' AND (o.scope IS NULL OR l.our_number = ANY (o.scope))
+             LIMIT 1) IS NOT NULL;
+    PERFORM FROM postback.message m WHERE m.id = ANY (unwanted) ORDER BY m.id FOR NO KEY UPDATE;
     RETURN QUERY
     WITH calling AS (
         UPDATE postback.outbox o SET state = 'calling', lease_until = clock_timestamp() + w.lease,
             attempts = o.attempts + 1, submission_id = w.submission_id
         FROM unnest(ids, submissions, per_recipient, leases) AS w (id, submission_id, per_recipient, lease)
         WHERE o.id = w.id AND o.id = ANY (ids) AND o.state = 'claimed' AND o.lease_until > clock_timestamp()
+            AND (SELECT true FROM postback.opt_out l
+                 WHERE l.contact = o.contact AND l.contact_hash = ''
+                    AND (o.scope IS NULL OR l.our_number = ANY (o.scope))
+                 LIMIT 1) IS NULL
         RETURNING o.id, o.submission_id, o.kind, o.channel, o.attempts, w.per_recipient
     ), submitted AS (
         INSERT INTO postback.submission (id, recipient, message_id, channel, attempt)
@@ -91,6 +108,15 @@ BEGIN
     LEFT JOIN postback.template stored ON stored.id = b.template_id
     LEFT JOIN postback.template t ON t.id = c.id AND c.kind = 'template'
     ORDER BY c.id;
+    IF unwanted IS NOT NULL THEN
+        WITH gone AS (
+            DELETE FROM postback.outbox o WHERE o.id = ANY (unwanted) AND o.state = 'claimed'
+            RETURNING o.id, o.channel
+        )
+        SELECT array_agg(postback.refusal(g.id, g.channel, 'sender', clock_timestamp())), array_agg(g.id)
+        INTO refusals, stopped FROM gone g;
+        PERFORM postback.append(refusals, stopped, NULL);
+    END IF;
 END $$;
 
 -- What came of the calls: events on their messages, news of templates, and the rows leave the outbox or are
@@ -104,7 +130,10 @@ DECLARE
     ids CONSTANT uuid[] := ARRAY(SELECT s.id FROM unnest(settled) s);
     targets uuid[];
     found_by integer[];
+    consents postback.consent_in[];
+    heard record;
 BEGIN
+    PERFORM postback.durably();
     IF cardinality(events) > 0 THEN
         SELECT * INTO targets, found_by FROM postback.resolve(events);
     END IF;
@@ -122,6 +151,12 @@ BEGIN
         PERFORM postback.hear_templates(templates);
     END IF;
     IF cardinality(events) > 0 THEN
+        consents := postback.consents(events, targets, '{}');
+        IF consents IS NOT NULL THEN
+            SELECT * INTO heard FROM postback.heed(consents);
+            events := events || heard.events;
+            targets := targets || heard.targets;
+        END IF;
         PERFORM postback.append(events, targets, found_by);
     END IF;
 END $$;

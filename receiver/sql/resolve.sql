@@ -69,16 +69,19 @@ LANGUAGE sql STABLE AS $$
         OFFSET 0
     ) r ON true
     LEFT JOIN LATERAL (
-        SELECT (array_agg(m.id))[1] AS id FROM postback.message m
-        -- no look unless a guess is due
-        WHERE e.guess_since IS NOT NULL AND own.id IS NULL AND r.message_id IS NULL
-            AND m.contact = e.contact AND m.our_number = e.our_number AND m.channel = e.channel AND m.origin = 'api'
+        SELECT (array_agg(m.id))[1] AS id
+        FROM (
+            -- no look unless a guess is due; a person has fewer messages than a number or a channel of ours
+            SELECT m.id, m.our_number, m.channel, m.origin, m.updated_at, m.seen FROM postback.message m
+            WHERE e.guess_since IS NOT NULL AND own.id IS NULL AND r.message_id IS NULL AND m.contact = e.contact
+            OFFSET 0
+        ) m
+        WHERE m.our_number = e.our_number AND m.channel = e.channel AND m.origin = 'api'
             AND m.updated_at >= e.guess_since
             AND (m.seen & (:queued_bit | :uncertain_bit) <> 0
-                 OR e.guess_calling AND EXISTS (
-                     SELECT FROM postback.outbox o WHERE o.id = m.id AND o.state = 'calling'))
-            AND NOT EXISTS (SELECT FROM postback.reference x
-                            WHERE x.message_id = m.id AND x.provider_message_id NOT LIKE ':internal%')
+                 OR e.guess_calling AND (SELECT o.state FROM postback.outbox o WHERE o.id = m.id) = 'calling')
+            AND (SELECT true FROM postback.reference x
+                 WHERE x.message_id = m.id AND x.provider_message_id NOT LIKE ':internal%' LIMIT 1) IS NULL
         HAVING count(*) = 1
     ) guessed ON true
 $$;
@@ -94,6 +97,7 @@ DECLARE
     astray uuid[];
     pair record;
     guesses integer[];
+    unknown bigint[];
 BEGIN
     IF EXISTS (SELECT FROM unnest(events) e WHERE e.guess_since IS NOT NULL) THEN
         -- Once its reference is there, a guess looks like knowledge.
@@ -101,28 +105,37 @@ BEGIN
     END IF;
     IF EXISTS (SELECT FROM unnest(events) e WHERE e.provider_message_id LIKE ':untimed_inbound%') THEN
         -- The same again within a minute is the carrier's second try, later it is a second message.
-        DELETE FROM postback.reference r USING unnest(events) e, postback.message m
+        DELETE FROM postback.reference r USING unnest(events) e
         WHERE e.provider_message_id LIKE ':untimed_inbound%' AND r.provider_message_id = e.provider_message_id
-            AND r.channel = e.channel AND r.inbound AND m.id = r.message_id
-            AND m.updated_at < e.received_at - interval '60 seconds';
+            AND r.channel = e.channel AND r.inbound
+            AND (SELECT m.updated_at FROM postback.message m WHERE m.id = r.message_id)
+                < e.received_at - interval '60 seconds';
     END IF;
 
     FOR round IN 1..5 LOOP
-        -- Each step is a statement of its own: an insert that yields to a row which another transaction has
-        -- just committed does not see that row, the next statement does.
-        INSERT INTO postback.reference (provider_message_id, channel, recipient, inbound, message_id)
-        SELECT DISTINCT ON (l.provider_message_id, l.channel, l.recipient, l.inbound)
-            l.provider_message_id, l.channel, l.recipient, l.inbound, coalesce(l.own, l.candidate)
-        FROM postback.located(events) l
-        WHERE l.provider_message_id IS NOT NULL AND l.referenced IS NULL
-            AND coalesce(l.own, l.candidate) IS NOT NULL
-        ORDER BY l.provider_message_id, l.channel, l.recipient, l.inbound, l.own IS NULL, l.place
-        ON CONFLICT DO NOTHING;
-
         SELECT array_agg(coalesce(l.own, l.referenced, l.candidate) ORDER BY l.place),
             array_agg(l.found_by | coalesce(guesses[l.place], 0) ORDER BY l.place),
-            array_agg(l.referenced) FILTER (WHERE l.own <> l.referenced)
-        INTO targets, found_by, strangers FROM postback.located(events) l;
+            array_agg(l.referenced) FILTER (WHERE l.own <> l.referenced),
+            array_agg(l.place ORDER BY l.own IS NULL, l.place) FILTER (
+                WHERE l.referenced IS NULL AND l.provider_message_id IS NOT NULL
+                    AND coalesce(l.own, l.candidate) IS NOT NULL)
+        INTO targets, found_by, strangers, unknown FROM postback.located(events) l;
+
+        IF unknown IS NOT NULL THEN
+            INSERT INTO postback.reference (provider_message_id, channel, recipient, inbound, message_id)
+            SELECT DISTINCT ON (e.provider_message_id, e.channel, e.batch_recipient, e.inbound)
+                e.provider_message_id, e.channel, e.batch_recipient, e.inbound, targets[u.place]
+            FROM unnest(unknown) WITH ORDINALITY AS u (place, turn)
+            CROSS JOIN LATERAL (SELECT events[u.place].*) e
+            ORDER BY e.provider_message_id, e.channel, e.batch_recipient, e.inbound, u.turn
+            ON CONFLICT DO NOTHING;
+            -- In a statement of its own: an insert that yields to a row which another transaction has just
+            -- committed does not see that row, the next statement does.
+            SELECT array_agg(coalesce(l.own, l.referenced, l.candidate) ORDER BY l.place),
+                array_agg(l.found_by | coalesce(guesses[l.place], 0) ORDER BY l.place),
+                array_agg(l.referenced) FILTER (WHERE l.own <> l.referenced)
+            INTO targets, found_by, strangers FROM postback.located(events) l;
+        END IF;
 
         SELECT array_agg(id) INTO locked FROM (
             SELECT id FROM postback.message WHERE id = ANY (targets || coalesce(strangers, '{}'))

@@ -1,4 +1,5 @@
--- Takes sends into the outbox, all of a batch in one transaction. Answers with the requests whose
+-- Takes sends into the outbox, all of a batch in one transaction; those to people who opted out are refused
+-- instead. Answers with the requests whose
 -- idempotency key was used before: what they made then, and from which body.
 CREATE FUNCTION postback.submit(
     keys postback.idempotency_in[], messages postback.message_in[], files postback.media_in[],
@@ -10,7 +11,10 @@ SET lock_timeout = '500ms' SET plan_cache_mode = force_generic_plan SET enable_s
 DECLARE
     answered integer[];
     fresh postback.message_in[];
+    refused uuid[];
+    said postback.said_in[];
 BEGIN
+    PERFORM postback.durably();
     INSERT INTO postback.idempotency AS i (scope, key, request_hash, message_ids, created_at)
     SELECT DISTINCT ON (k.scope, k.key) k.scope, k.key, k.request_hash, k.message_ids, clock_timestamp()
     FROM unnest(keys) k ORDER BY k.scope, k.key, k.request
@@ -24,26 +28,32 @@ BEGIN
     ) i
     WHERE i.message_ids <> k.message_ids;
     SELECT array_agg(m) INTO fresh FROM unnest(messages) m WHERE m.request <> ALL (coalesce(answered, '{}'));
+    SELECT array_agg(m.id) INTO refused FROM unnest(fresh) m
+    CROSS JOIN LATERAL (
+        SELECT FROM postback.opt_out l
+        WHERE l.contact = m.contact AND l.contact_hash = '' AND (m.scope IS NULL OR l.our_number = ANY (m.scope))
+        UNION ALL
+        SELECT FROM postback.opt_out l
+        WHERE l.contact_hash <> '' AND l.contact_hash = ANY (m.contact_hashes)
+            AND (m.scope IS NULL OR l.our_number = ANY (m.scope))
+        LIMIT 1
+    ) l;
 
-    INSERT INTO postback.conversation (id, our_number, contact)
-    SELECT DISTINCT ON (m.our_number, m.contact) m.conversation, m.our_number, m.contact
-    FROM unnest(fresh) m
-    WHERE m.our_number IS NOT NULL AND m.contact IS NOT NULL
-        AND (SELECT true FROM postback.conversation c
-             WHERE c.our_number = m.our_number AND c.contact = m.contact) IS NULL
-    ORDER BY m.our_number, m.contact
-    ON CONFLICT DO NOTHING;
+    said := ARRAY(
+        SELECT ROW(m.conversation, coalesce(m.conversation_number, m.our_number), m.contact,
+                   coalesce(m.thread, m.contact), m.channel, m.id, clock_timestamp(), false,
+                   m.id <> ALL (coalesce(refused, '{}')))::postback.said_in
+        FROM unnest(fresh) m
+        WHERE coalesce(m.conversation_number, m.our_number) IS NOT NULL AND m.contact IS NOT NULL);
+    said := postback.converse(said);
+    PERFORM postback.answer(said);
 
     INSERT INTO postback.message (
         id, direction, origin, channel, provider, kind, our_number, contact, client_reference,
         conversation_id, seen, version, updated_at)
     SELECT m.id, 'outbound', 'api', m.channel, m.provider, m.kind, m.our_number, m.contact, m.client_reference,
-        c.id, 0, 0, clock_timestamp()
-    FROM unnest(fresh) m
-    LEFT JOIN LATERAL (
-        SELECT c.id FROM postback.conversation c
-        WHERE c.our_number = m.our_number AND c.contact = m.contact OFFSET 0
-    ) c ON true;
+        s.conversation, 0, 0, clock_timestamp()
+    FROM unnest(fresh) m LEFT JOIN unnest(said) s ON s.message_id = m.id;
     INSERT INTO postback.message_body (
         message_id, text, subject, fallback_text, expires_at, template_id, options, metadata_, participants)
     SELECT m.id, m.text, m.subject, m.fallback_text, m.expires_at, m.template_id, m.options, m.metadata, '{}'
@@ -51,8 +61,14 @@ BEGIN
     INSERT INTO postback.media (message_id, "position", id, url, content_type, size, state)
     SELECT f.message_id, f.position, f.id, f.url, f.content_type, f.size, f.state
     FROM unnest(files) f JOIN unnest(fresh) m ON m.id = f.message_id;
-    INSERT INTO postback.outbox (id, kind, channel, batch, state, next_at, attempts)
-    SELECT m.id, 'message', m.channel, m.batch, 'queued', clock_timestamp(), 0 FROM unnest(fresh) m;
+    INSERT INTO postback.outbox (id, kind, channel, batch, state, next_at, attempts, contact, scope)
+    SELECT m.id, 'message', m.channel, m.batch, 'queued', clock_timestamp(), 0, m.contact, m.scope
+    FROM unnest(fresh) m WHERE m.id <> ALL (coalesce(refused, '{}'));
+    IF refused IS NOT NULL THEN
+        events := events || ARRAY(
+            SELECT postback.refusal(m.id, m.channel, 'api', clock_timestamp())
+            FROM unnest(fresh) m WHERE m.id = ANY (refused));
+    END IF;
 
     PERFORM postback.append(
         events, ARRAY(SELECT m.id FROM unnest(events) WITH ORDINALITY e

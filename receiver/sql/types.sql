@@ -25,18 +25,36 @@ CREATE TYPE postback.failure_in AS (
     message_id uuid, error_class text, error_specificity integer, error_code text, error_message text
 );
 
+-- What somebody said about being written to; `only_when_out` is a word that means nothing to those who are
+-- not opted out. `groups` are arrays of our numbers that count as one, NULL where all do; `told_by` is the
+-- source of the events that follow.
+CREATE TYPE postback.consent_in AS (
+    id uuid, message_id uuid, our_number text, contact text, contact_hashes bytea[], groups jsonb,
+    opts_out boolean, only_when_out boolean, at timestamptz, source text, certainty text, word text,
+    said_by text, told_by text, payload_id uuid
+);
+
 -- What an inbound message says; `candidate` is that of its event. `our_number` is what it was written to
 -- where the carrier names no number and nothing was sent to the contact before; `answers` is the carrier's id
--- of the message that it says this one replies to.
+-- of the message that it says this one replies to; `thread` is who the conversation is with.
 CREATE TYPE postback.inbound_in AS (
     candidate uuid, conversation uuid, our_number text, answers text, text text, subject text, participants text[],
-    metadata jsonb
+    thread text, metadata jsonb, consent postback.consent_in
 );
 
 -- A file of a message; with `sha256` and `name` where its bytes came with it and lie in our store.
 CREATE TYPE postback.media_in AS (
     message_id uuid, "position" integer, id uuid, url text, content_type text, state text, size integer,
     sha256 bytea, name text
+);
+
+-- What a try to fetch a file came to. `attempts` tells which try it was: a later one makes its word void.
+-- `state` is that of the file from now on (pending: again after `again_in`), or `dropped` for what no message
+-- holds. `text` is what a text part says, `marks` what its words mean to apps.
+CREATE TYPE postback.fetched_in AS (
+    message_id uuid, "position" integer, attempts integer, state text, again_in interval, reason text,
+    url text, content_type text, size integer, sha256 bytea, name text,
+    text text, marks jsonb, consent postback.consent_in
 );
 
 -- News of a message stored with the carrier: `template_id` when we know which, else our submission's id.
@@ -46,11 +64,14 @@ CREATE TYPE postback.template_in AS (
 );
 
 -- A message to send; `request` numbers the API call that asked for it, among those committed together, and
--- `batch` is the same for all that say the same.
+-- `batch` is the same for all that say the same. An opt-out of `contact`, or of one of its `contact_hashes` if
+-- it was erased, from a number in `scope` (NULL: from any) keeps it from being sent.
+-- A reply names its conversation, our number in it and its `thread`; others belong where their numbers say.
 CREATE TYPE postback.message_in AS (
     id uuid, request integer, batch uuid, channel text, provider text, kind text, our_number text, contact text,
     client_reference text, conversation uuid, text text, subject text, fallback_text text,
-    expires_at timestamptz, template_id uuid, options jsonb, metadata jsonb
+    expires_at timestamptz, template_id uuid, options jsonb, metadata jsonb, contact_hashes bytea[], scope text[],
+    conversation_number text, thread text
 );
 
 CREATE TYPE postback.idempotency_in AS (

@@ -25,8 +25,17 @@ from receiver.config import Settings
 from receiver.db import async_url
 from receiver.intervene import Interventions
 from receiver.media import Files, Links, Store
+from receiver.media.disk import Disk
+from receiver.metrics.questions import Questions
+from receiver.metrics.scrape import Scrape
+from receiver.metrics.sheet import Sheet
+from receiver.optouts import OptOuts
+from receiver.providers import PROVIDERS
+from receiver.replay import Replay
 from receiver.requests import SendRequest, Sent, TemplateRequest
 from receiver.secrets import Secrets
+from receiver.stream import Stream
+from receiver.subscribers import Subscribers
 from tests.support.records import CHANNEL, PROVIDER, accept, outgoing
 
 SECRETS = Secrets(["a key for tests"])
@@ -110,19 +119,24 @@ def build(
     async def ready() -> bool:
         return health[0]
 
-    app = Starlette(
-        routes=api.routes(), middleware=api.middleware(), exception_handlers=api.exception_handlers()
-    )
+    app = api.app()
     settings = Settings(database_url=database_url)
-    files = Files(engine, Store(Path(_uploads.name), Links(SECRETS, "")))
+    files = Files(engine, Store(Disk(Path(_uploads.name)), Links(SECRETS, "")))
     app.state.context = api.Context(
-        settings,
-        engine,
-        submit,
-        Interventions(database_url, SCHEMA),
-        Auth(engine, SECRETS, rate),
-        files,
-        ready,
+        settings=settings,
+        engine=engine,
+        submit=submit,
+        interventions=Interventions(database_url, SCHEMA),
+        auth=Auth(engine, SECRETS, rate),
+        files=files,
+        stream=Stream(engine),
+        opt_outs=OptOuts(),
+        replay=Replay(settings, PROVIDERS, SECRETS, None),
+        subscribers=Subscribers(engine, SECRETS),
+        ready=ready,
+        scrape=Scrape(
+            Sheet(Path(_uploads.name), "receiver"), Questions(database_url, SCHEMA, [CHANNEL]), [CHANNEL]
+        ),
     )
     return app, engine, submit, health
 

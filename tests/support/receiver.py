@@ -71,9 +71,16 @@ async def running(
     grace: int = 8,
     **more: Any,
 ) -> AsyncIterator[Receiver]:
-    """*channels* and *more* are what stands in ``postback.toml``; *grace* is in seconds."""
+    """*channels* and *more* are what stands in ``postback.toml``; *grace* is in seconds. There is no spool
+    unless *more* asks for one: it would be shared with all who run tests here."""
     configured = settings(
-        {"database_url": database_url, "secret_key": ["a key for tests"], "channels": dict(channels), **more}
+        {
+            "database_url": database_url,
+            "secret_key": ["a key for tests"],
+            "channels": dict(channels),
+            "spool": False,
+            **more,
+        }
     )
     app = App(configured)
     with bind("127.0.0.1", 0) as sock:

@@ -1,0 +1,33 @@
+"""Lists that no filter makes long: indexes in the order in which they are read."""
+
+import sqlalchemy as sa
+from alembic import op
+
+SCHEMA = "postback"  # stands for the configured one
+
+revision = "0008"
+down_revision = "0007"
+
+
+def upgrade() -> None:
+    op.drop_index("message_client_reference", "message", schema=SCHEMA)
+    op.create_index(
+        "message_client_reference",
+        "message",
+        ["client_reference", "id"],
+        schema=SCHEMA,
+        postgresql_where=sa.text("client_reference IS NOT NULL"),
+    )
+    op.create_index(
+        "attention_failure", "attention", ["message_id"], schema=SCHEMA, postgresql_where=sa.text("failure")
+    )
+    op.create_index("template_channel", "template", ["channel", "id"], schema=SCHEMA)
+    op.create_index("opt_out_our_number", "opt_out", ["our_number", "id"], schema=SCHEMA)
+
+
+def downgrade() -> None:
+    op.drop_index("template_channel", "template", schema=SCHEMA)
+    op.drop_index("opt_out_our_number", "opt_out", schema=SCHEMA)
+    op.drop_index("attention_failure", "attention", schema=SCHEMA)
+    op.drop_index("message_client_reference", "message", schema=SCHEMA)
+    op.create_index("message_client_reference", "message", ["client_reference"], schema=SCHEMA)

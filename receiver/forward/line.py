@@ -1,0 +1,309 @@
+"""One subscriber: what it is sent, in order, and what becomes of that. Nobody else waits for it."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from receiver.forward import signing
+from receiver.forward.health import Health
+from receiver.forward.letters import Letter, Letters
+from receiver.forward.parcel import DEAD, DELIVERED, PARKED, WAITING, Parcel
+from receiver.forward.place import Place
+from receiver.forward.queue import Queue
+from receiver.forward.subscription import PlaceRow, Subscription
+from receiver.forward.terms import Terms, retry_after
+from receiver.http import AnswerLost, NotSent, Posted, Poster, Unfetchable
+from receiver.metrics.definitions import DELIVERIES, DELIVERY_SECONDS, FORWARD_LAG_SECONDS
+
+log = structlog.get_logger()
+
+#: seconds before the feed is read again when Postgres did not answer
+PAUSE = 1.0
+#: seconds of a replay that may be made up at once
+BURST = 0.1
+
+
+class Line:
+    """*kept* are its open deliveries, *done* the numbers (of a replay, of an event) after its places that
+    have a row already."""
+
+    def __init__(
+        self,
+        of: Subscription,
+        letters: Letters,
+        poster: Poster,
+        terms: Terms,
+        *,
+        kept: Sequence[Parcel] = (),
+        done: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        self.of, self._letters, self._poster, self._terms = of, letters, poster, terms
+        #: posts at a time; none while somebody else may serve it
+        self.width = terms.concurrency
+        self._live, self._again = Place(of.cursor), self._replay_of(of)
+        self._again_at = 0.0
+        self._queue, self._done = Queue(), set(done)
+        self._dirty: dict[UUID, Parcel] = {}
+        self._posts: set[asyncio.Task[None]] = set()
+        self._untried = 0
+        self._health = Health(terms, of.failing_since)
+        self._recovered, self._closing = False, False
+        self._wake = asyncio.Event()
+        self._written = self.place()
+        for parcel in sorted(kept, key=lambda parcel: parcel.number):
+            parcel.due = self._on_the_loop(parcel.next_at)
+            self._queue.add(parcel)
+
+    # what the process tells it
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def update(self, of: Subscription) -> None:
+        """As it stands now."""
+        if of.replay != self.of.replay:
+            self._again, self._again_at = self._replay_of(of), 0.0
+        self.of = of
+        self.wake()
+
+    def ask(self, parcel: Parcel) -> None:
+        """A delivery that is due by its row: parked, or asked for by somebody."""
+        held = self._queue.held.get(parcel.id)
+        if held is not None:
+            if held.due and not held.flying and held.state == WAITING:
+                held.due = 0.0
+                self._queue.due(held)
+        elif parcel.id not in self._dirty and parcel.state == PARKED:
+            self._queue.add_late(parcel)
+        self.wake()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._posts)
+
+    # what it tells the journal
+
+    def place(self) -> PlaceRow:
+        again = self._again
+        if again is not None and again.ends and again.read >= (self.of.replay_through or 0):
+            again = self._again = None
+        return PlaceRow(
+            self.of.id, self._live.settled, self._health.since, self._health.reason, self.of.replay,
+            again.settled if again else None, self._recovered,
+        )  # fmt: skip
+
+    def take_dirty(self) -> list[Parcel]:
+        """What has to be written down; to be put back where that fails."""
+        taken, self._dirty = list(self._dirty.values()), {}
+        self._recovered = False
+        return taken
+
+    def moved(self, place: PlaceRow) -> bool:
+        """Whether *place* is another than the one that was written down last."""
+        return place != self._written
+
+    def saved(self, place: PlaceRow) -> None:
+        self._written = place._replace(recovered=False)
+
+    def put_back(self, parcels: Sequence[Parcel], place: PlaceRow) -> None:
+        self._dirty = {**{parcel.id: parcel for parcel in parcels}, **self._dirty}
+        self._recovered = self._recovered or place.recovered
+
+    # its work
+
+    async def run(self) -> None:
+        """Until cancelled. Posts under way go on: see `finish`."""
+        while True:
+            self._wake.clear()
+            try:
+                await self._read_on()
+                await self._read_again()
+            except Exception as error:  # noqa: BLE001 - the database is away: look again
+                log.warning("the feed cannot be read", reason=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(PAUSE)
+            self._start()
+            try:
+                await asyncio.wait_for(self._wake.wait(), self._patience())
+            except TimeoutError:
+                continue
+
+    async def finish(self, patience: float) -> None:
+        """Starts nothing more and waits up to *patience* seconds for the posts under way; those without an
+        end by then will be made again."""
+        self._closing = True
+        if self._posts:
+            _, late = await asyncio.wait(self._posts, timeout=patience)
+            for post in late:
+                post.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    @property
+    def _hungry(self) -> bool:
+        return (
+            self._untried < self._terms.ahead
+            and len(self._queue) - self._untried < self._terms.most_waiting
+            and (not self._health.down or self._queue.empty)
+            and not self._closing
+        )
+
+    async def _read_on(self) -> None:
+        while self._hungry and self._live.read < self._letters.head:
+            letters, through = await self._letters.after(self._live.read)
+            if through <= self._live.read:
+                return
+            for letter in letters:
+                if not self._hungry:
+                    return
+                self._take(self._live, letter, 0)
+            self._live.read = max(self._live.read, through)
+            await asyncio.sleep(0)  # a filter may leave out a long stretch
+
+    async def _read_again(self) -> None:
+        """A replay goes on, at its rate."""
+        place, end = self._again, self.of.replay_through or 0
+        now = asyncio.get_running_loop().time()
+        while place is not None and place.read < end and self._again_at <= now and self._hungry:
+            letters, through = await self._letters.after(place.read)
+            # where the feed ends earlier than it once did, so does the replay
+            upto = min(through, end) if through > place.read else end
+            for letter in letters:
+                if letter.seq > end:
+                    break
+                if self._again_at > now:
+                    upto = place.read
+                    break
+                if self._take(place, letter, self.of.replay):
+                    self._again_at = max(self._again_at, now - BURST) + 1 / self._terms.replay_rate
+            place.read = max(place.read, upto)
+
+    def _take(self, place: Place, letter: Letter, replay: int) -> bool:
+        place.read = letter.seq
+        if not self.of.wanted.admits(letter.event):
+            return False
+        if (replay, letter.seq) in self._done:
+            self._done.discard((replay, letter.seq))
+            return False
+        parcel = Parcel.of(letter, replay)
+        place.add(parcel)
+        self._untried += 1
+        self._queue.add(parcel)
+        first = self._queue.first_of(parcel)
+        if first.tries and first is not parcel and not self._health.down:
+            self._record(parcel)
+        return True
+
+    def _start(self) -> None:
+        now = asyncio.get_running_loop().time()
+        while self._may_start(now):
+            parcel = self._queue.oldest(now) if self._health.down else self._queue.next(now)
+            if parcel is None:
+                break
+            parcel.flying = True
+            post = asyncio.create_task(self._deliver(parcel))
+            self._posts.add(post)
+            post.add_done_callback(self._landed)
+        if self._live.read < self._letters.head and self._untried <= self._terms.ahead // 2 and self._hungry:
+            self._wake.set()
+
+    def _may_start(self, now: float) -> bool:
+        room = min(self.width, 1) if self._health.down else self.width
+        idle = self._closing or self._health.reason is not None or self._health.paused_until > now
+        return len(self._posts) < room and not idle
+
+    def _landed(self, post: asyncio.Task[None]) -> None:
+        self._posts.discard(post)
+        self._start()
+
+    async def _deliver(self, parcel: Parcel) -> None:
+        terms, loop = self._terms, asyncio.get_running_loop()
+        begun, at = loop.time(), terms.clock()
+        posted, error = None, None
+        try:
+            posted = await self._posted(parcel, at)
+        except (NotSent, AnswerLost, Unfetchable) as failure:
+            error = str(failure)
+        except LookupError:
+            error = "the event is no longer kept"
+            parcel.tries = terms.tries
+        except Exception as failure:
+            log.exception("a post could not be made", subscriber=str(self.of.id))
+            error = f"it could not be made: {type(failure).__name__}"
+        finally:
+            parcel.flying = False
+        seconds = loop.time() - begun
+        DELIVERY_SECONDS.observe(seconds)
+        status, answer = (posted.status, posted.body) if posted else (None, None)
+        parcel.attempted(at, round(seconds * 1000), status=status, answer=answer, error=error)
+        if status is not None and 200 <= status < 300:
+            self._delivered(parcel)
+        else:
+            self._failed(parcel, status, retry_after(posted.retry_after, at) if posted else None)
+
+    async def _posted(self, parcel: Parcel, at: datetime) -> Posted:
+        """Raises ``LookupError`` where there is nothing to post any more."""
+        if parcel.body is None:
+            letter = await self._letters.at(parcel.seq)
+            if letter is None:
+                raise LookupError
+            parcel.body = letter.body
+        headers = signing.headers(parcel.event_id, int(at.timestamp()), parcel.body, self.of.keys(at))
+        return await self._poster.post(self.of.url, headers, parcel.body, self._terms.deadline)
+
+    def _delivered(self, parcel: Parcel) -> None:
+        if parcel.received_at and not parcel.replay:
+            lag = self._terms.clock() - parcel.received_at
+            FORWARD_LAG_SECONDS.observe(max(lag.total_seconds(), 0.0))
+        DELIVERIES.add("delivered")
+        parcel.state, parcel.next_at = DELIVERED, None
+        self._record(parcel)
+        self._queue.leave(parcel)
+        if self._health.succeeded():
+            self._recovered = True
+            self._queue.hurry()
+
+    def _failed(self, parcel: Parcel, status: int | None, asked: float | None) -> None:
+        terms, now = self._terms, asyncio.get_running_loop().time()
+        self._health.failed(status, asked, now)
+        pause = terms.pause(parcel.tries, asked)
+        parcel.due = now + pause
+        parcel.next_at = terms.clock() + timedelta(seconds=pause)
+        if parcel.tries >= terms.tries:
+            parcel.state, parcel.next_at = DEAD, None
+        elif parcel.late or parcel.tries >= terms.tries_in_order:
+            parcel.state, parcel.late = PARKED, True
+        DELIVERIES.add("failed" if parcel.state == WAITING else parcel.state)
+        self._record(parcel)
+        if parcel.state == WAITING:
+            self._queue.due(parcel)
+            for follower in () if self._health.down else self._queue.behind(parcel):
+                self._record(follower)
+        else:
+            self._queue.leave(parcel)
+
+    def _record(self, parcel: Parcel) -> None:
+        """It has to be written down; the place may then pass it."""
+        if not parcel.recorded:
+            parcel.recorded = True
+            self._untried -= 1
+        self._dirty[parcel.id] = parcel
+
+    def _replay_of(self, of: Subscription) -> Place | None:
+        return None if of.replay_after is None else Place(of.replay_after)
+
+    def _on_the_loop(self, moment: datetime | None) -> float:
+        if moment is None:
+            return 0.0
+        wait = (moment - self._terms.clock()).total_seconds()
+        return asyncio.get_running_loop().time() + wait if wait > 0 else 0.0
+
+    def _patience(self) -> float | None:
+        """Seconds until something is to be done without anybody's word."""
+        now = asyncio.get_running_loop().time()
+        moments = [self._queue.next_due(down=self._health.down), self._health.paused_until]
+        if self._again is not None and not self._health.down:
+            moments.append(self._again_at)
+        later = [moment - now for moment in moments if moment and moment > now]
+        return min(later, default=None)

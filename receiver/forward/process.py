@@ -1,0 +1,182 @@
+"""The forwarder's process: takes its share of the subscribers, and keeps the books for all of them."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+import structlog
+
+from models import Subscriber
+from receiver import db, secrets
+from receiver.config import Settings
+from receiver.forward.journal import Journal
+from receiver.forward.letters import Letters
+from receiver.forward.line import Line
+from receiver.forward.subscription import Subscription
+from receiver.forward.terms import Terms
+from receiver.http import Poster
+from receiver.metrics.sheet import Sheet, recording
+from receiver.secrets import Secrets, Undecryptable
+
+log = structlog.get_logger()
+
+#: seconds that posts under way get when the process is told to stop; and when others have fewer subscribers
+GRACE, HANDOVER = 8.0, 1.0
+
+
+async def run(settings: Settings, stop: asyncio.Event, terms: Terms = Terms()) -> None:  # noqa: B008
+    """Forwards until *stop* is set, then lets the posts under way come to their end."""
+    async with recording(Sheet(settings.data_dir, "forwarder")):
+        engine = db.engine(settings.database_url, settings.db_schema, size=4)
+        try:
+            async with Poster(settings.private_networks) as poster:
+                await _Forwarder(settings, Letters(engine), poster, terms).run(stop)
+        finally:
+            await engine.dispose()
+
+
+class _Forwarder:
+    def __init__(self, settings: Settings, letters: Letters, poster: Poster, terms: Terms) -> None:
+        self._letters, self._poster, self._terms = letters, poster, terms
+        self._secrets: Secrets = secrets.load(settings)
+        self._journal = Journal(settings.database_url, settings.db_schema)
+        self._lines: dict[UUID, tuple[Line, asyncio.Task[None]]] = {}
+        self._unreadable: set[UUID] = set()
+        #: on the event loop's clock: until then nobody else takes what is held
+        self._held_until = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        log.info("forwarding")
+        tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._keep_books())]
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        lines = [line for line, _ in self._lines.values()]
+        for _, task in self._lines.values():
+            task.cancel()
+        await asyncio.gather(*(line.finish(GRACE) for line in lines))
+        try:
+            await self._flush()
+            await self._journal.release()
+        except Exception as error:  # noqa: BLE001 - the next one will send again what is not written down
+            log.warning("ending without the database", reason=f"{type(error).__name__}: {error}")
+        await self._journal.close()
+
+    async def _watch(self) -> None:
+        """Wakes the lines when the feed goes on."""
+        while True:
+            try:
+                if self._lines and await self._letters.look():
+                    for line, _ in self._lines.values():
+                        line.wake()
+            except Exception as error:  # noqa: BLE001 - the database is away: look again
+                log.warning("the feed cannot be read", reason=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(self._terms.tick)
+            await asyncio.sleep(self._terms.poll)
+
+    async def _keep_books(self) -> None:
+        """One thing after the other: what was read of a delivery is never older than what was written."""
+        loop = asyncio.get_running_loop()
+        next_tick = 0.0
+        while True:
+            try:
+                await self._flush()
+                if loop.time() >= next_tick:
+                    next_tick = loop.time() + self._terms.tick
+                    await self._claim()
+                    await self._ask()
+            except Exception as error:  # noqa: BLE001 - the database is away: again in a moment
+                log.warning("nothing is written down", reason=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(self._terms.tick)
+                self._pause_if_late()
+            await asyncio.sleep(self._terms.flush)
+
+    async def _flush(self) -> None:
+        lines = [line for line, _ in self._lines.values()]
+        taken = [(line, line.place(), line.take_dirty()) for line in lines]
+        changed = [(line, place, parcels) for line, place, parcels in taken if parcels or line.moved(place)]
+        if not changed:
+            return
+        rows = [parcel.row(line.of.id) for line, _, parcels in changed for parcel in parcels]
+        try:
+            mine = await self._journal.log([place for _, place, _ in changed], rows, self._terms.clock())
+        except BaseException:
+            for line, place, parcels in changed:
+                line.put_back(parcels, place)
+            raise
+        for line, place, _ in changed:
+            line.saved(place)
+            if line.of.id not in mine:
+                await self._drop(line, "it is another process's now")
+            elif place.disabled_reason:
+                await self._drop(line, place.disabled_reason)
+
+    async def _claim(self) -> None:
+        begun = asyncio.get_running_loop().time()
+        share, held = await self._journal.claim(self._terms.lease)
+        self._held_until = begun + self._terms.lease.total_seconds()
+        for named in self._lines.keys() - {row.id for row in held}:
+            await self._drop(self._lines[named][0], "disabled, deleted, or another process's")
+        for row in held:
+            await self._serve(row)
+        await self._give_up([line for line, _ in self._lines.values()][share:])
+        busy = sum(line.busy for line, _ in self._lines.values())
+        width = self._terms.concurrency_of_all // max(busy, 1)
+        for line, _ in self._lines.values():
+            line.width = min(max(width, self._terms.least), self._terms.concurrency)
+        await self._poster.close_idle()
+
+    async def _serve(self, row: Subscriber) -> None:
+        try:
+            subscription = Subscription.of(row, self._secrets)
+        except Undecryptable as error:
+            if row.id not in self._unreadable:
+                log.error("a subscriber's secret cannot be read", subscriber=str(row.id), reason=str(error))
+                self._unreadable.add(row.id)
+            return
+        known = self._lines.get(row.id)
+        if known is not None:
+            known[0].update(subscription)
+            return
+        kept = await self._journal.kept(row)
+        await self._letters.look()
+        if row.cursor > self._letters.head:
+            log.error("a place beyond the end of the feed", subscriber=str(row.id), place=row.cursor)
+            subscription = replace(subscription, cursor=self._letters.head)
+        line = Line(subscription, self._letters, self._poster, self._terms, kept=kept.waiting, done=kept.done)
+        self._lines[row.id] = line, asyncio.create_task(line.run())
+        log.info("serving", subscriber=str(row.id), place=row.cursor, waiting=len(kept.waiting))
+
+    async def _ask(self) -> None:
+        for named, parcel in await self._journal.due(list(self._lines), self._terms.clock()):
+            if named in self._lines:
+                self._lines[named][0].ask(parcel)
+
+    async def _give_up(self, lines: Sequence[Line]) -> None:
+        """Others have fewer: the posts under way come to their end first, for the sake of order."""
+        if not lines:
+            return
+        for line in lines:
+            self._lines[line.of.id][1].cancel()
+        await asyncio.gather(*(line.finish(HANDOVER) for line in lines))
+        try:
+            await self._flush()
+        finally:
+            for line in lines:
+                self._lines.pop(line.of.id, None)
+        await self._journal.release([line.of.id for line in lines])
+        log.info("given up", subscribers=len(lines))
+
+    async def _drop(self, line: Line, reason: str) -> None:
+        _, task = self._lines.pop(line.of.id)
+        task.cancel()
+        await line.finish(0)
+        log.info("no longer serving", subscriber=str(line.of.id), reason=reason)
+
+    def _pause_if_late(self) -> None:
+        """The lease could not be renewed: somebody else may serve them by now."""
+        if asyncio.get_running_loop().time() > self._held_until:
+            for line, _ in self._lines.values():
+                line.width = 0

@@ -1,0 +1,98 @@
+"""The rules of opting out, as the configuration has them: which of our numbers count as one, what is looked
+up, and what an inbound message asks. What is stored is ``receiver/sql/optouts.sql``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+
+from models.optout import EVERY_NUMBER
+from receiver import phone
+from receiver.config import Settings
+from receiver.keywords import Meaning, Verdict
+from receiver.rows import ConsentRow, new_id
+from receiver.secrets import Secrets
+
+_PURPOSE = "contact"
+
+
+@dataclass(frozen=True, slots=True)
+class OptOuts:
+    """*groups* are numbers of ours that count as one; with None all of them do."""
+
+    groups: Sequence[Sequence[str]] | None = ()
+    secrets: Secrets | None = None
+
+    def scope(self, our_number: str | None) -> list[str] | None:
+        """Those of our numbers from which an opt-out stops a send from *our_number*; None is any of them.
+
+        Where the carrier chooses the number nobody knows which it will be, so any opt-out counts.
+        """
+        if self.groups is None or our_number is None:
+            return None
+        own = next((group for group in self.groups if our_number in group), (our_number,))
+        return [*own, EVERY_NUMBER]
+
+    def hashes(self, contact: str) -> list[bytes]:
+        """What stands in place of *contact* once it was erased, under every key there is."""
+        return self.secrets.keyed_hashes(_PURPOSE, contact.encode()) if self.secrets else []
+
+    def hash(self, contact: str) -> bytes:
+        """The one to write."""
+        return self.hashes(contact)[0]
+
+    def asked(
+        self, verdict: Verdict, message_id: UUID, contact: str | None, at: datetime, payload_id: UUID | None
+    ) -> ConsentRow | None:
+        """What the inbound message asks, None where that changes nothing about who is written to. The
+        number that it was written to is not certain before it is stored."""
+        if contact is None or verdict.meaning not in (Meaning.STOP, Meaning.START, Meaning.YES):
+            return None
+        return ConsentRow(
+            id=new_id(),
+            message_id=message_id,
+            our_number=None,
+            contact=contact,
+            contact_hashes=self.hashes(contact),
+            groups=self._groups(),
+            opts_out=verdict.meaning is Meaning.STOP,
+            only_when_out=verdict.meaning is Meaning.YES,
+            at=at,
+            source=verdict.source,
+            certainty=verdict.certainty,
+            word=verdict.word,
+            payload_id=payload_id,
+        )
+
+    def decided(self, our_number: str, contact: str, at: datetime, *, opts_out: bool, by: str) -> ConsentRow:
+        """What somebody decided through the API."""
+        return ConsentRow(
+            id=new_id(),
+            message_id=None,
+            our_number=our_number,
+            contact=contact,
+            contact_hashes=self.hashes(contact),
+            groups=self._groups(),
+            opts_out=opts_out,
+            only_when_out=False,
+            at=at,
+            source="api",
+            certainty="certain",
+            word=None,
+            said_by=by,
+            told_by="api",
+        )
+
+    def _groups(self) -> str | None:
+        return None if self.groups is None else orjson.dumps(self.groups).decode()
+
+
+def configured(settings: Settings, secrets: Secrets) -> OptOuts:
+    if settings.opt_out_scope == "all":
+        return OptOuts(None, secrets)
+    groups = tuple(
+        tuple(phone.international(number) for number in group) for group in settings.opt_out_groups
+    )
+    return OptOuts(groups, secrets)

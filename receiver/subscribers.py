@@ -1,0 +1,196 @@
+"""Subscribers made, changed and asked to be sent something again. Who is sent what is `receiver.forward`'s.
+
+A subscriber made by a key that is bound to channels hears only of those; such a key sees only subscribers of
+its own channels.
+"""
+
+import base64
+import secrets as random
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    ColumnElement,
+    Text,
+    case,
+    cast,
+    delete,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import col, insert
+
+from models import Delivery, FeedHead, Subscriber
+from receiver import addresses
+from receiver.addresses import Forbidden, Network
+from receiver.auth import Channels
+from receiver.problems import Code, invalid
+from receiver.rows import new_id
+from receiver.secrets import Secrets
+
+#: what its secrets are encrypted for
+PURPOSE = "subscriber"
+#: how long the previous secret signs as well
+ROTATION = timedelta(hours=24)
+_PREFIX = "whsec_"
+#: what a new state brings with it
+_CHANGES: dict[str, dict[str, Any]] = {
+    "active": {"disabled_reason": None, "failing_since": None},
+    "disabled": {"disabled_reason": "by an API key", "holder": None},
+}
+
+
+def visible(channels: Channels) -> ColumnElement[bool]:
+    """Those that a key of these channels may see."""
+    if channels is None:
+        return true()
+    return col(Subscriber.visible).op("<@", return_type=Boolean())(cast(sorted(channels), ARRAY(Text)))
+
+
+def shown(secret: bytes) -> str:
+    """As Standard Webhooks libraries take it."""
+    return _PREFIX + base64.b64encode(secret).decode()
+
+
+def check_url(url: str, networks: Sequence[Network]) -> None:
+    """Refuses what can be refused without asking a resolver; the rest is checked at every try. Raises
+    ``Problem``."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        address = addresses.literal(parts.hostname or "")
+        if address is not None:
+            addresses.check(parts.scheme, port, [address], networks)
+        elif (parts.scheme, port) != ("https", 443) and not networks:
+            raise Forbidden("outside private_networks it must be https on port 443")
+    except (Forbidden, ValueError) as error:
+        raise invalid("/url", f"cannot be posted to: {error}") from None
+
+
+def check_channels(channels: Sequence[str] | None, known: Mapping[str, Any], mine: Channels) -> None:
+    """Raises ``Problem`` for a channel that is not there, or not for this key."""
+    for place, name in enumerate(channels or ()):
+        if name not in known or (mine is not None and name not in mine):
+            raise invalid(f"/channels/{place}", f"there is no channel {name!r}", Code.UNKNOWN_CHANNEL)
+
+
+class Subscribers:
+    """The table. Answers None or False where there is no such subscriber that the key may see."""
+
+    def __init__(self, engine: AsyncEngine, secrets: Secrets) -> None:
+        self._engine, self._secrets = engine, secrets
+
+    async def create(
+        self, url: str, types: Sequence[str] | None, wanted: Sequence[str] | None, channels: Channels
+    ) -> tuple[UUID, str]:
+        """The new one's id and secret. It begins with what comes after now."""
+        secret, subscriber_id = random.token_bytes(32), new_id()
+        values = {
+            "id": subscriber_id,
+            "url": url,
+            "types": types,
+            "channels": wanted,
+            "visible": None if channels is None else sorted(channels),
+            "state": "active",
+            "secret": self._secrets.encrypt(PURPOSE, secret),
+            "cursor": select(col(FeedHead.seq)).scalar_subquery(),
+            "replay": 0,
+            "created_at": func.clock_timestamp(),
+        }
+        async with self._engine.begin() as connection:
+            await connection.execute(insert(Subscriber).values(values))
+        return subscriber_id, shown(secret)
+
+    async def change(self, subscriber_id: UUID, values: Mapping[str, Any], channels: Channels) -> bool:
+        """Sets *values*. One that is made active again begins where it stood, with what waits."""
+        changes = dict(values)
+        mine = select(col(Subscriber.state)).where(col(Subscriber.id) == subscriber_id, visible(channels))
+        async with self._engine.begin() as connection:
+            state = await connection.scalar(mine.with_for_update())
+            if state is None:
+                return False
+            if changes.get("state", state) != state:
+                changes |= _CHANGES[changes["state"]]
+            if changes:
+                await connection.execute(
+                    update(Subscriber).where(col(Subscriber.id) == subscriber_id).values(changes)
+                )
+            if changes.get("state") == "active" != state:
+                await connection.execute(
+                    update(Delivery)
+                    .where(
+                        col(Delivery.subscriber_id) == subscriber_id,
+                        col(Delivery.state).in_(("waiting", "parked")),
+                        col(Delivery.state) != "delivered",  # as the index has it
+                    )
+                    .values(next_at=func.clock_timestamp())
+                )
+        return True
+
+    async def rotate(self, subscriber_id: UUID, channels: Channels) -> str | None:
+        """A new secret; the one before signs as well for `ROTATION`."""
+        secret = random.token_bytes(32)
+        query = (
+            update(Subscriber)
+            .where(col(Subscriber.id) == subscriber_id, visible(channels))
+            .values(
+                previous_secret=Subscriber.secret,
+                previous_until=datetime.now(UTC) + ROTATION,
+                secret=self._secrets.encrypt(PURPOSE, secret),
+            )
+            .returning(col(Subscriber.id))
+        )
+        async with self._engine.begin() as connection:
+            return shown(secret) if (await connection.execute(query)).first() else None
+
+    async def delete(self, subscriber_id: UUID, channels: Channels) -> bool:
+        """What it was sent goes with its time; what it still should be sent goes at once."""
+        query = delete(Subscriber).where(col(Subscriber.id) == subscriber_id, visible(channels))
+        async with self._engine.begin() as connection:
+            if (await connection.execute(query.returning(col(Subscriber.id)))).first() is None:
+                return False
+            await connection.execute(
+                delete(Delivery).where(
+                    col(Delivery.subscriber_id) == subscriber_id, col(Delivery.state) != "delivered"
+                )
+            )
+        return True
+
+    async def replay(self, subscriber_id: UUID, after: int, channels: Channels) -> bool:
+        """Sends again what follows number *after*, as far as it has come; instead of an earlier replay."""
+        query = (
+            update(Subscriber)
+            .where(col(Subscriber.id) == subscriber_id, visible(channels))
+            .values(replay=Subscriber.replay + 1, replay_after=after, replay_through=Subscriber.cursor)
+            .returning(col(Subscriber.id))
+        )
+        async with self._engine.begin() as connection:
+            return (await connection.execute(query)).first() is not None
+
+    async def retry(self, delivery_id: UUID, channels: Channels) -> bool:
+        """Has it tried again soon. What waits for its turn keeps it; anything else waits for nobody and holds
+        up nobody."""
+        mine = select(col(Subscriber.id)).where(visible(channels))
+        in_turn = col(Delivery.state) == "waiting"
+        query = (
+            update(Delivery)
+            .where(col(Delivery.id) == delivery_id, col(Delivery.subscriber_id).in_(mine))
+            .values(
+                state=case((in_turn, "waiting"), else_="parked"),
+                late=or_(col(Delivery.late), not_(in_turn)),
+                next_at=func.clock_timestamp(),
+            )
+            .returning(col(Delivery.id))
+        )
+        async with self._engine.begin() as connection:
+            return (await connection.execute(query)).first() is not None
