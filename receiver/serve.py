@@ -73,7 +73,7 @@ def rest_the_collector() -> None:
     so it is looked for less often (docs/performance.md)."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
+    gc.set_threshold(25_000, 20, 20)
 
 
 def raise_file_limit() -> None:
