@@ -87,7 +87,9 @@ async def of_growth(
     progress("lookups")
     bare = await field.processes.served("by_key", url, 1)
     key = await field.processes.key(url)
-    waits = await lookups.measure(bare, large, url, past, key, rounds=options.rounds, seconds=options.seconds)
+    waits = await lookups.measure(
+        bare, large, url, past, key, rounds=options.rounds, seconds=options.seconds, warm_up=options.warm_up
+    )
     stored = f"with {options.many:,} events"
     return [
         at_most(f"CPU per 1,000 reports {stored}, beside {options.few:,}", after, before, 1.25, "s"),

@@ -14,7 +14,15 @@ WORDS = ("id", "tracking-id", "client-reference")
 
 
 async def measure(
-    bare: Contender, postback: Contender, url: str, past: Past, key: str, *, rounds: int, seconds: float
+    bare: Contender,
+    postback: Contender,
+    url: str,
+    past: Past,
+    key: str,
+    *,
+    rounds: int,
+    seconds: float,
+    warm_up: float,
 ) -> dict[str, float]:
     """p99 in milliseconds: ``by key`` for the bare route, then for each of `WORDS`; medians of *rounds*."""
     ids = await grown.some_ids(url, 1000)
@@ -29,7 +37,7 @@ async def measure(
         for name, (contender, request) in asked.items():
             measured = await load.opened(
                 contender.address, request, itertools.count(), rate=RATE, connections=CONNECTIONS,
-                warm_up=1.0, seconds=seconds,
+                warm_up=warm_up, seconds=seconds,
             )  # fmt: skip
             if set(measured.statuses) != {200}:
                 raise RuntimeError(f"lookups {name}: {dict(measured.statuses)}")
