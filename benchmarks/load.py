@@ -201,7 +201,8 @@ def undisturbed() -> Iterator[None]:
 
 async def _all(callers: list[Caller], seconds: float) -> None:
     try:
-        await asyncio.wait_for(asyncio.gather(*(caller.done for caller in callers)), seconds + PATIENCE)
+        async with asyncio.timeout(seconds + PATIENCE):
+            await asyncio.gather(*(caller.done for caller in callers))
     finally:
         for caller in callers:
             caller.close()

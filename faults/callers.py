@@ -71,7 +71,8 @@ class Callers:
         for number in itertools.count():
             if (wait := begin + number / rate - loop.time()) > 0:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(until.wait(), wait)
+                    async with asyncio.timeout(wait):
+                        await until.wait()
             if until.is_set():
                 break
             call = asyncio.create_task(self.call(next(self._serials)))

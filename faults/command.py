@@ -60,7 +60,8 @@ class Command:
 
     async def ended(self, within: float = PATIENCE) -> int:
         """The exit code. Raises ``TimeoutError``."""
-        return await asyncio.wait_for(self._process.wait(), within)
+        async with asyncio.timeout(within):
+            return await self._process.wait()
 
     async def end(self, sent: signal.Signals = signal.SIGTERM) -> int:
         if self.alive:

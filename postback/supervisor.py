@@ -206,7 +206,8 @@ async def _end(running: Running) -> None:
         with suppress(ProcessLookupError):
             running.terminate()
         with suppress(TimeoutError):
-            await asyncio.wait_for(running.wait(), GRACE)
+            async with asyncio.timeout(GRACE):
+                await running.wait()
     # A web server killed outright leaves workers that hold its port, and its successor could not start.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(running.pid, signal.SIGKILL)

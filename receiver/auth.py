@@ -13,10 +13,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import ARRAY, ColumnElement, Text, func, literal
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.orm import Mapped
 from sqlmodel import col, insert, select, update
 from uuid_utils.compat import uuid7
 
@@ -34,6 +36,11 @@ Channels = frozenset[str] | None
 
 _PURPOSE = "api-key"
 _KEY = re.compile(r"(?a)pb_([0-9a-f]{32})\.([A-Za-z0-9_-]{1,128})")
+
+
+def within(names: Mapped[Any], channels: frozenset[str]) -> ColumnElement[bool]:
+    """Whether a column of channels' names holds only such as are among *channels*."""
+    return names.op("<@", is_comparison=True)(literal(sorted(channels), ARRAY(Text)))
 
 
 class Scope(StrEnum):

@@ -92,7 +92,8 @@ class Fetching:
             task.add_done_callback(self._end)
         if len(parts) < room or not room:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._freed.wait(), self._pace.look)
+                async with asyncio.timeout(self._pace.look):
+                    await self._freed.wait()
 
     def _end(self, task: asyncio.Task[None]) -> None:
         del self._under_way[task]

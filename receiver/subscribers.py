@@ -13,12 +13,8 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
-    Boolean,
     ColumnElement,
-    Text,
     case,
-    cast,
     delete,
     func,
     not_,
@@ -33,7 +29,7 @@ from sqlmodel import col, insert
 from models import Delivery, FeedHead, Subscriber
 from receiver import addresses
 from receiver.addresses import Forbidden, Network
-from receiver.auth import Channels
+from receiver.auth import Channels, within
 from receiver.problems import Code, invalid
 from receiver.rows import new_id
 from receiver.secrets import Secrets
@@ -54,7 +50,7 @@ def visible(channels: Channels) -> ColumnElement[bool]:
     """Those that a key of these channels may see."""
     if channels is None:
         return true()
-    return col(Subscriber.visible).op("<@", return_type=Boolean())(cast(sorted(channels), ARRAY(Text)))
+    return within(col(Subscriber.visible), channels)
 
 
 def shown(secret: bytes) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -73,10 +74,9 @@ class ChannelSender:
                 )
                 claimed = 0
             if not claimed:
-                try:
-                    await asyncio.wait_for(self._wake.wait(), POLL)
-                except TimeoutError:
-                    continue
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(POLL):
+                        await self._wake.wait()
 
     async def finish(self, patience: float) -> None:
         """Waits up to *patience* seconds for the calls under way; the rest are found by their leases."""

@@ -15,8 +15,8 @@ import pytest
 from receiver import db
 from receiver.secrets import Secrets
 from tests.conftest import SCHEMA
-from tests.support.commands import children, postback, run
-from tests.support.processes import alive, eventually
+from tests.support.commands import postback, run
+from tests.support.processes import alive, children, eventually
 
 UNREACHABLE = {"DATABASE_URL": "postgresql://postgres@127.0.0.1:1/postback", "POSTBACK_SECRET_KEY": "k"}
 KEY = re.compile(r"pb_[0-9a-f]{32}\.[A-Za-z0-9_-]{43}\n")

@@ -1,10 +1,8 @@
 """Group commit: one transaction for many, an answer only after it, and no caller pays for another."""
 
 import asyncio
-import os
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -12,6 +10,7 @@ import pytest
 
 from receiver import db
 from receiver.commit import PATIENCE, GroupCommit, Poisoned, Unavailable
+from tests.support.processes import frozen
 
 Committer = GroupCommit[Any, str]
 Write = Callable[[Any, Sequence[Any]], Awaitable[Sequence[str]]]
@@ -282,12 +281,3 @@ async def test_a_queue_before_a_frozen_server_is_told_within_its_patience(url: s
 def pid_of(committer: Committer) -> int:
     assert committer._connection
     return int(committer._connection.get_server_pid())
-
-
-@contextmanager
-def frozen(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)

@@ -1,12 +1,11 @@
 """Intake: stored once whatever comes twice, numbered in order, and only acknowledged when it is stored."""
 
 import asyncio
-import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -236,7 +235,8 @@ async def test_while_postgres_is_away_callers_are_told_soon_and_intake_comes_bac
         async with running(server.url, {**channels, "locked": locked}) as receiver:
             assert {(200, None)} == outcomes((await posted(receiver, "N101", 50))[0])
 
-            with frozen_server(server):
+            assert server.pid
+            with processes.frozen(server.pid):
                 answers, took = await posted(receiver, "N102", 20)
                 assert {(503, "5")} == outcomes(answers)
                 assert took < PATIENCE + 0.6
@@ -254,24 +254,6 @@ async def test_while_postgres_is_away_callers_are_told_soon_and_intake_comes_bac
             stored = await receiver.rows("SELECT count(*) FROM postback.event")
     # what was sent to the frozen server may have been done when it woke up; it was never acknowledged
     assert stored[0]["count"] >= 150
-
-
-@contextmanager
-def frozen_server(server: EmbeddedPostgres) -> Iterator[None]:
-    """Neither its connections nor new ones get an answer: the kernel still accepts them."""
-    assert server.pid
-    pids = [server.pid, *children(server.pid)]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 # --- the end of a process ----------------------------------------------------------------------------------

@@ -1,11 +1,10 @@
 """While Postgres is away: carriers are answered 2xx from the spool; nothing is lost or doubled after it."""
 
 import asyncio
-import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from resource import RLIM_INFINITY, RLIMIT_FSIZE, prlimit
 from statistics import median
@@ -22,8 +21,7 @@ from receiver.spool import waiting
 from receiver.unverified import UnverifiedStore
 from tests.conftest import FAST
 from tests.support import commands
-from tests.support.commands import children
-from tests.support.processes import eventually
+from tests.support.processes import children, eventually, frozen
 from tests.support.receiver import CHANNEL, TOKEN, Receiver, running
 from tests.support.store import SCHEMA, postback
 
@@ -44,20 +42,6 @@ async def receiving(server: EmbeddedPostgres, tmp_path: Path, **more: Any) -> As
         server.url, CHANNELS, data_dir=tmp_path / "data", **{"spool": True, **more}
     ) as receiver:
         yield receiver
-
-
-@contextmanager
-def frozen(server: EmbeddedPostgres) -> Iterator[None]:
-    """Neither its connections nor new ones get an answer: the kernel still accepts them."""
-    assert server.pid
-    pids = [server.pid, *children(server.pid)]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 #: bytes: a segment of the server's log, which goes on in those that it has
@@ -158,7 +142,8 @@ async def test_a_frozen_postgres_makes_callers_wait_for_a_second_and_no_longer(
 ) -> None:
     async with receiving(server, tmp_path) as receiver:
         before = await steady(receiver, "before", 0.3)
-        with frozen(server):
+        assert server.pid
+        with frozen(server.pid):
             away = await steady(receiver, "away", 3)
         await drained(receiver)
 
@@ -399,7 +384,8 @@ async def test_a_receiver_told_to_stop_before_a_frozen_postgres_ends_in_time_and
     with commands.postback("serve", "--port", "0", cwd=tmp_path) as receiver:
         address = await asyncio.to_thread(receiver.ready)
         await asyncio.to_thread(send, address, ["before"])
-        with frozen(server):
+        assert server.pid
+        with frozen(server.pid):
             acknowledged = await asyncio.to_thread(send, address, [f"t-{turn}" for turn in range(50)])
             start = time.monotonic()
             assert receiver.ends() in (0, -signal.SIGTERM)

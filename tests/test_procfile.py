@@ -12,8 +12,8 @@ import httpx
 import pytest
 from honcho.environ import parse_procfile
 
-from tests.support.commands import Started, children, environment, started
-from tests.support.processes import ROOT
+from tests.support.commands import Started, environment, started
+from tests.support.processes import ROOT, children
 
 COMMANDS = parse_procfile((ROOT / "Procfile").read_text()).processes
 CHANNEL = {"provider": "sinch_mms", "tokens": ["a-token"], "from": ["+18885551234"], "api_key": "k"}

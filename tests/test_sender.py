@@ -8,9 +8,14 @@ from typing import Any
 import asyncpg
 import pytest
 
+from receiver import secrets
 from receiver.app import providers_of
+from receiver.http import Client
+from receiver.media import store_of
 from receiver.outbox import Outbox
 from sender import loop
+from sender.channel import ChannelSender
+from sender.files import OutgoingFiles
 from tests.support.installation import CHANNEL, THEM, US, installation
 
 IMAGE = "https://media.example.com/map.png"
@@ -300,6 +305,34 @@ async def test_an_idempotency_key_used_twice_at_once_makes_its_messages_once(dat
         ids = {answer.json()["data"][0]["id"] for answer in answers if answer.status_code == 202}
         assert 1 == len(ids)
         assert {202, 409} >= {answer.status_code for answer in answers}
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_channel_that_hears_of_work_in_the_moment_it_is_to_end_ends(
+    database_url: str, turns: int
+) -> None:
+    """Whatever number of the loop's turns lies between the two."""
+    outbox = Outbox(database_url, "postback")
+    async with installation(database_url, sender=False) as home, Client() as client:
+        await outbox.open()
+        channel = home.settings.channels[CHANNEL]
+        providers = providers_of(home.settings)
+        files = OutgoingFiles(store_of(home.settings, secrets.load(home.settings)), ())
+        sender = ChannelSender(channel, providers[channel.provider], outbox, client, files)
+        running = asyncio.create_task(sender.run())
+        await asyncio.sleep(0.2)  # it has looked, and waits
+
+        sender.wake()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        running.cancel()
+
+        ended, _ = await asyncio.wait([running], timeout=0.5)
+        running.cancel()
+        await asyncio.wait([running])
+        await outbox.close()
+
+    assert {running} == ended
 
 
 async def test_a_message_is_canceled_until_its_carrier_has_it(database_url: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -125,10 +126,9 @@ class Line:
                 log.warning("the feed cannot be read", reason=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(PAUSE)
             self._start()
-            try:
-                await asyncio.wait_for(self._wake.wait(), self._patience())
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._patience()):
+                    await self._wake.wait()
 
     async def finish(self, patience: float) -> None:
         """Starts nothing more and waits up to *patience* seconds for the posts under way; those without an

@@ -8,14 +8,14 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Select, Text, literal, tuple_
+from sqlalchemy import ColumnElement, Select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 
 from models import Conversation, Message, MessageBody
 from models.status import status_of
-from receiver.auth import Channels
+from receiver.auth import Channels, within
 from receiver.config import ChannelSettings
 from receiver.db import snapshot
 from receiver.optouts import OptOuts
@@ -131,8 +131,7 @@ def _visible(
     channels: Channels, closed: frozenset[str], of: type[Conversation]
 ) -> Iterator[ColumnElement[bool]]:
     if channels is not None:
-        mine = literal(sorted(channels), ARRAY(Text))
-        yield col(of.channels).op("<@", is_comparison=True)(mine)
+        yield within(col(of.channels), channels)
         yield col(of.our_number).not_in(closed)
 
 

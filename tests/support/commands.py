@@ -111,9 +111,3 @@ def postback(*arguments: str, cwd: Path, **variables: str) -> Iterator[Started]:
     command = [sys.executable, "-m", "postback", *arguments]
     with started(command, cwd=cwd, env=environment(**variables)) as running:
         yield running
-
-
-def children(pid: int) -> list[int]:
-    """The processes that *pid* has started."""
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    return [int(child) for child in listed]

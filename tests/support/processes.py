@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import signal
 import subprocess
 import sys
 import time
@@ -50,6 +51,26 @@ def alive(pid: int) -> bool:
     except OSError:
         return False
     return state != "Z"
+
+
+def children(pid: int) -> list[int]:
+    """The processes that *pid* has started."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return [int(child) for child in listed]
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """*pid* and its children do nothing. A server gives no answer then, neither on its connections nor on new
+    ones: the kernel still accepts them."""
+    pids = [pid, *children(pid)]
+    for one in pids:
+        os.kill(one, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for one in pids:
+            os.kill(one, signal.SIGCONT)
 
 
 def eventually(condition: Callable[[], bool], timeout: float = 10.0) -> bool:
