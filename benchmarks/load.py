@@ -113,7 +113,7 @@ async def opened(
         begin, end = first + warm_up, first + warm_up + seconds
         sent = 0
         while (now := perf_counter()) < end:
-            for place in range(sent, int((now - first) * rate)):
+            for place in range(sent, int((now - first) * rate) + 1):
                 due = first + place / rate
                 if idle:
                     idle.popleft().call(next(serials), due)

@@ -29,6 +29,7 @@ from receiver.metrics.scrape import Scrape
 from receiver.metrics.sheet import Sheet, recording
 from receiver.providers import PROVIDERS
 from receiver.providers.base import Provider
+from receiver.reader import Reader
 from receiver.replay import Replay
 from receiver.spool import Spool
 from receiver.stream import Stream
@@ -74,12 +75,14 @@ class App:
             keys,
             UnverifiedStore(lambda: _count_unverified(self._engine), away=lambda: self._ingest.away),
         )
-        self._stream = Stream(self._engine)
+        self._reader = Reader(settings.database_url, settings.db_schema)
+        self._stream = Stream(self._reader)
         self._sheet = Sheet(settings.data_dir, "receiver")
         self._pages = api.app(self._lifespan)
         self._pages.state.context = Context(
             settings=settings,
             engine=self._engine,
+            reader=self._reader,
             submit=self._submit,
             interventions=Interventions(settings.database_url, settings.db_schema),
             opt_outs=opt_outs,
@@ -123,6 +126,7 @@ class App:
                 with suppress(TimeoutError):  # a frozen server does not even say goodbye
                     async with asyncio.timeout(PATIENCE):
                         await self._engine.dispose()
+                        await self._reader.close()
 
     def hush(self) -> None:
         """Ends the streams of all who listen: they would hold up the end of the server."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
+import asyncpg
 import orjson
 import sqlalchemy.exc
 import structlog
@@ -154,6 +155,8 @@ def exception_handlers() -> dict[Any, Callable[[Request, Any], Awaitable[Respons
         Problem: _answer_problem,
         HTTPException: _answer_http_exception,
         sqlalchemy.exc.DBAPIError: _answer_database_error,
+        asyncpg.PostgresError: _answer_database_error,
+        asyncpg.InterfaceError: _answer_unavailable,
         sqlalchemy.exc.TimeoutError: _answer_unavailable,
         OSError: _answer_unavailable,
         Exception: _answer_unexpected,
@@ -177,10 +180,11 @@ async def _answer_http_exception(request: Request, error: HTTPException) -> Resp
     return Problem(code, detail, status=error.status_code, headers=error.headers).response()
 
 
-async def _answer_database_error(request: Request, error: sqlalchemy.exc.DBAPIError) -> Response:
+async def _answer_database_error(request: Request, error: Exception) -> Response:
     """Postgres away, full or restarting is 503 and worth another try; anything else is a fault of ours."""
-    sqlstate = getattr(error.orig, "sqlstate", None) or ""
-    if error.connection_invalidated or not sqlstate or sqlstate.startswith(_UNWELL):
+    sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None) or ""
+    invalidated = getattr(error, "connection_invalidated", False)
+    if invalidated or not sqlstate or sqlstate.startswith(_UNWELL):
         return await _answer_unavailable(request, error)
     log.error("database refused a statement", sqlstate=sqlstate, path=request.url.path, exc_info=error)
     return await _answer_unexpected(request, error)

@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from receiver.read import feed, shapes
 from receiver.read.feed import Stretch, Wanted
+from receiver.reader import Reader
 
 log = structlog.get_logger()
 
@@ -34,13 +34,13 @@ UNKNOWN = -1
 class Stream:
     """What is new in the feed, for any number of listeners."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
         self._recent: deque[shapes.Event] = deque(maxlen=REMEMBERED)
         #: everything in `_recent` comes after `_since`, and nothing is missing between it and `_through`
         self._since = self._through = UNKNOWN
         self._listeners = 0
-        self._reader: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._closing = False
 
@@ -48,19 +48,19 @@ class Stream:
         """Ends every listener's wait; nobody can listen any more."""
         self._closing = True
         self._tell()
-        if self._reader:
-            self._reader.cancel()
+        if self._reading:
+            self._reading.cancel()
 
     async def read(self, place: int | None, wanted: Wanted, limit: int, patience: float) -> Stretch:
         """What follows number *place*; where nothing does, what comes within *patience* seconds."""
         deadline = asyncio.get_running_loop().time() + patience
-        found = await feed.after(self._engine, place, wanted, limit)
+        found = await feed.after(self._reader, place, wanted, limit)
         while not (found.events or found.reset or self._closing):
             if found.ends:
                 remaining = deadline - asyncio.get_running_loop().time()
                 if remaining <= 0 or not await self._beyond(found.through, remaining):
                     break
-            found = await feed.after(self._engine, found.through, wanted, limit)
+            found = await feed.after(self._reader, found.through, wanted, limit)
         return found
 
     async def follow(self, place: int | None, wanted: Wanted) -> AsyncIterator[Stretch]:
@@ -78,7 +78,7 @@ class Stream:
     async def _read(self, place: int | None, wanted: Wanted) -> Stretch:
         while True:
             try:
-                return await feed.after(self._engine, place, wanted, PAGE)
+                return await feed.after(self._reader, place, wanted, PAGE)
             except Exception as error:  # a pool fails in many ways
                 if self._closing:
                     raise
@@ -88,10 +88,10 @@ class Stream:
     @contextmanager
     def _listening(self) -> Iterator[None]:
         self._listeners += 1
-        if self._reader is None or self._reader.done():
+        if self._reading is None or self._reading.done():
             self._since = self._through = UNKNOWN
             self._recent.clear()
-            self._reader = asyncio.create_task(self._run())
+            self._reading = asyncio.create_task(self._run())
         try:
             yield
         finally:
@@ -132,12 +132,12 @@ class Stream:
                 await asyncio.sleep(POLL)
 
     async def _look(self) -> None:
-        newest = await feed.head(self._engine)
+        newest = await feed.head(self._reader)
         if self._through == UNKNOWN:
             self._since = self._through = newest
             self._tell()
         while self._through < newest:
-            found = await feed.after(self._engine, self._through, Wanted(), PAGE)
+            found = await feed.after(self._reader, self._through, Wanted(), PAGE)
             if found.reset:
                 self._recent.clear()
                 self._since = found.through

@@ -13,8 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
+from models.errors import ErrorClass
+from models.events import Report
 from models.status import OUTCOME, Outcome, Status, bits, conflict, delivered_as, seen_range, status_of
-from tests.support.store import arrival, postback, send, store
+from receiver.correlate import Source
+from tests.support.store import arrival, postback, send, store, told
 
 #: what reports on one message may say, contradictions and words that nobody knows included; no two have one
 #: identity, for of a report that was sent twice the first wording stands
@@ -84,6 +87,28 @@ async def _message_after(db: asyncpg.Connection, batches: list[list[int]], ours:
     )
     assert row is not None
     return dict(row)
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_of_a_report_that_was_sent_twice_the_first_wording_is_why_a_message_failed(
+    database_url: str, together: bool
+) -> None:
+    """As its timeline says; the second wording is in no event."""
+    reports = [
+        told(
+            Source("sinch-us", "sinch_mms", "+18885551234"),
+            Report("T1", "E101", Status.FAILED, ("T1",), provider_code=code, error=ErrorClass.CARRIER_ERROR),
+        )
+        for code in ("first", "a code that sorts before it")
+    ]
+    db = await asyncpg.connect(database_url)
+    for batch in [reports] if together else [[report] for report in reports]:
+        await store(db, batch)
+
+    codes = await db.fetch("SELECT error_code FROM postback.attention")
+
+    await db.close()
+    assert ["first"] == [row["error_code"] for row in codes]
 
 
 def _batches(items: list[int], sizes: list[int]) -> list[list[int]]:

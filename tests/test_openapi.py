@@ -142,7 +142,7 @@ def server(database_url: str, free_port: int) -> Iterator[tuple[str, dict[str, s
 
     key = asyncio.run(fill())
     listening = socket.create_server(("127.0.0.1", free_port))
-    running = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws="none"))
+    running = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="on", ws="none"))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
     thread.start()
     yield f"http://127.0.0.1:{free_port}", {"Authorization": f"Bearer {key}"}

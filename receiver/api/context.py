@@ -12,6 +12,7 @@ from receiver.config import Settings
 from receiver.intervene import Interventions
 from receiver.media import Files
 from receiver.optouts import OptOuts
+from receiver.reader import Reader
 from receiver.replay import Replay
 from receiver.requests import Reply, SendRequest, TemplateRequest
 from receiver.stream import Stream
@@ -61,6 +62,7 @@ class Context:
 
     settings: Settings
     engine: AsyncEngine
+    reader: Reader
     submit: Submit
     interventions: Interventions
     auth: Auth

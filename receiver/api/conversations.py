@@ -39,7 +39,7 @@ async def list_conversation_messages(ask: Ask[Page, Nothing]) -> Response:
     page = MessageFilters(limit=ask.query.limit, cursor=ask.query.cursor)
     return json(
         await timeline.messages(
-            ask.context.engine, page, region="", channels=ask.channels, conversation_id=conversation.id
+            ask.context.reader, page, region="", channels=ask.channels, conversation_id=conversation.id
         )
     )
 
@@ -67,7 +67,7 @@ async def reply(ask: Ask[Query, ReplyRequest]) -> Response:
         base=ask.base,
         reply=Reply(conversation.our_number, conversation.thread),
     )
-    data = await timeline.messages_of(ask.context.engine, sent.message_ids, channels=ask.channels)
+    data = await timeline.messages_of(ask.context.reader, sent.message_ids, channels=ask.channels)
     headers = {"Idempotency-Replayed": "true"} if sent.replayed else None
     return json(shapes.SentMessages(data=data), 202, headers)
 

@@ -24,19 +24,19 @@ async def send(ask: Ask[Query, SendRequest]) -> Response:
         channels=ask.channels,
         base=ask.base,
     )
-    data = await timeline.messages_of(ask.context.engine, sent.message_ids, channels=ask.channels)
+    data = await timeline.messages_of(ask.context.reader, sent.message_ids, channels=ask.channels)
     headers = {"Idempotency-Replayed": "true"} if sent.replayed else None
     return json(shapes.SentMessages(data=data), 202, headers)
 
 
 async def list_messages(ask: Ask[MessageFilters, Nothing]) -> Response:
     region = ask.context.settings.default_region
-    return json(await timeline.messages(ask.context.engine, ask.query, region=region, channels=ask.channels))
+    return json(await timeline.messages(ask.context.reader, ask.query, region=region, channels=ask.channels))
 
 
 async def get_message(ask: Ask[Timeline, Nothing]) -> Response:
     message = await timeline.message(
-        ask.context.engine,
+        ask.context.reader,
         path_id(ask.request),
         channels=ask.channels,
         superseded=ask.query.superseded,
@@ -47,7 +47,7 @@ async def get_message(ask: Ask[Timeline, Nothing]) -> Response:
 
 
 async def list_events(ask: Ask[EventPage, Nothing]) -> Response:
-    events = await timeline.events(ask.context.engine, path_id(ask.request), ask.query, channels=ask.channels)
+    events = await timeline.events(ask.context.reader, path_id(ask.request), ask.query, channels=ask.channels)
     if events is None:
         raise not_found()
     return json(events)
@@ -79,14 +79,14 @@ async def settle(ask: Ask[Query, SettleRequest]) -> Response:
 
 async def _message(ask: Ask[Any, Any]) -> shapes.MessageWithTimeline:
     """The message of the path as it stands. Raises ``Problem`` (404)."""
-    message = await timeline.message(ask.context.engine, path_id(ask.request), channels=ask.channels)
+    message = await timeline.message(ask.context.reader, path_id(ask.request), channels=ask.channels)
     if message is None:
         raise not_found()
     return message
 
 
 async def look_up(ask: Ask[Query, LookupRequest]) -> Response:
-    return json(await lookup.lookup(ask.context.engine, ask.body, channels=ask.channels))
+    return json(await lookup.lookup(ask.context.reader, ask.body, channels=ask.channels))
 
 
 IDEMPOTENCY = {

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from receiver.read import feed, shapes
 from receiver.read.as_of import messages_as_of
 from receiver.read.feed import Wanted
+from receiver.reader import Reader
 
 PAGE = 250
 #: kept in memory: some 600 KiB each
@@ -60,8 +59,8 @@ class _Page:
 class Letters:
     """The feed from any place on; *head* is the newest number that was seen."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
         self._pages: OrderedDict[int, _Page] = OrderedDict()
         self._reads = asyncio.Semaphore(READS)
         self._oldest = 0
@@ -69,7 +68,7 @@ class Letters:
 
     async def look(self) -> bool:
         """Whether the feed has gone on since the last look."""
-        before, self.head = self.head, await feed.head(self._engine)
+        before, self.head = self.head, await feed.head(self._reader)
         return self.head != before
 
     async def after(self, place: int) -> tuple[Sequence[Letter], int]:
@@ -100,12 +99,12 @@ class Letters:
 
     async def _extend(self, page: _Page, end: int) -> None:
         async with self._reads:
-            found = await feed.after(self._engine, page.through, _EVERYTHING, end - page.through)
+            found = await feed.after(self._reader, page.through, _EVERYTHING, end - page.through)
             if found.reset and found.events:
                 # what is kept may begin long after this page
                 self._oldest = found.events[0].sequence - 1
             events = [event for event in found.events if event.sequence <= end]
-            messages = await messages_as_of(self._engine, events)
+            messages = await messages_as_of(self._reader, events)
         page.letters += [_letter(event, messages[event.id]) for event in events]
         page.through = min(found.through, end)
 

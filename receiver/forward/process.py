@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 
 from models import Subscriber
-from receiver import db, secrets
+from receiver import secrets
 from receiver.config import Settings
 from receiver.forward.journal import Journal
 from receiver.forward.letters import Letters
@@ -17,6 +17,7 @@ from receiver.forward.subscription import Subscription
 from receiver.forward.terms import Terms
 from receiver.http import Poster
 from receiver.metrics.sheet import Sheet, recording
+from receiver.reader import Reader
 from receiver.secrets import Secrets, Undecryptable
 
 log = structlog.get_logger()
@@ -28,12 +29,12 @@ GRACE, HANDOVER = 8.0, 1.0
 async def run(settings: Settings, stop: asyncio.Event, terms: Terms = Terms()) -> None:  # noqa: B008
     """Forwards until *stop* is set, then lets the posts under way come to their end."""
     async with recording(Sheet(settings.data_dir, "forwarder")):
-        engine = db.engine(settings.database_url, settings.db_schema, size=4)
+        reader = Reader(settings.database_url, settings.db_schema, size=4)
         try:
             async with Poster(settings.private_networks) as poster:
-                await _Forwarder(settings, Letters(engine), poster, terms).run(stop)
+                await _Forwarder(settings, Letters(reader), poster, terms).run(stop)
         finally:
-            await engine.dispose()
+            await reader.close()
 
 
 class _Forwarder:

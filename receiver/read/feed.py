@@ -7,16 +7,19 @@ number sees all that are lower: reading on from the highest number seen misses n
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, true
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
-from sqlmodel import col, func, select
-
-from models import Event, FeedHead, Message
 from receiver.auth import Channels
-from receiver.db import snapshot
 from receiver.read import ids, shapes
 from receiver.read.records import told
+from receiver.reader import Reader, Snapshot
 
+_HEAD = "SELECT seq FROM postback.feed_head"
+_OLDEST = "SELECT min(seq) AS seq FROM postback.event"
+_STRETCH = """
+    SELECT e.*, m.id AS of_id, m.conversation_id, m.client_reference
+    FROM postback.event e LEFT JOIN postback.message m ON m.id = e.message_id
+    WHERE e.seq > $1 AND e.seq <= $2 AND ($3::text[] IS NULL OR e.type = ANY($3))
+      AND ($4::text[] IS NULL OR e.channel = ANY($4)) AND ($5::text[] IS NULL OR e.channel = ANY($5))
+    ORDER BY e.seq LIMIT $6"""
 #: numbers that one look goes through: a filter that leaves out nearly everything must not read the table
 WINDOW = 2000
 
@@ -37,16 +40,10 @@ class Wanted:
             and (self.visible is None or event.channel in self.visible)
         )
 
-    def condition(self) -> ColumnElement[bool]:
-        condition: ColumnElement[bool] = true()
-        for column, among in (
-            (Event.type, self.types),
-            (Event.channel, self.channels),
-            (Event.channel, self.visible),
-        ):
-            if among is not None:
-                condition = condition & col(column).in_(among)
-        return condition
+    def values(self) -> tuple[list[str] | None, ...]:
+        return tuple(
+            None if among is None else list(among) for among in (self.types, self.channels, self.visible)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,39 +60,39 @@ class Stretch:
     reset: bool = False
 
 
-async def head(engine: AsyncEngine) -> int:
+async def head(reader: Reader) -> int:
     """The newest event's number."""
-    async with engine.connect() as connection:
-        return (await connection.scalars(select(FeedHead.seq))).one()
+    async with reader.snapshot() as snapshot:
+        return await _number(snapshot, _HEAD) or 0
 
 
-async def after(engine: AsyncEngine, place: int | None, wanted: Wanted, limit: int) -> Stretch:
+async def after(reader: Reader, place: int | None, wanted: Wanted, limit: int) -> Stretch:
     """Up to *limit* events that follow number *place* (`ids.NOW`: the newest), or the oldest kept where it is
     None."""
-    async with snapshot(engine) as session:
-        newest = (await session.scalars(select(FeedHead.seq))).one()
+    async with reader.snapshot() as snapshot:
+        newest = await _number(snapshot, _HEAD) or 0
         if place == ids.NOW:
             place = newest
         if place is not None and place <= newest:
-            found = await _read(session, place, newest, wanted, limit)
+            found = await _read(snapshot, place, newest, wanted, limit)
             if place == newest or (found.events and found.events[0].sequence == place + 1):
                 return found  # the next number is there, so nothing is missing before it
-        oldest = (await session.scalars(select(func.min(Event.seq)))).one()
+        oldest = await _number(snapshot, _OLDEST)
         before = newest if oldest is None else oldest - 1
         reset = place is not None and not before <= place <= newest
         start = before if place is None or reset else place
-        return replace(await _read(session, start, newest, wanted, limit), reset=reset)
+        return replace(await _read(snapshot, start, newest, wanted, limit), reset=reset)
 
 
-async def _read(session: AsyncSession, start: int, newest: int, wanted: Wanted, limit: int) -> Stretch:
+async def _number(snapshot: Snapshot, text: str) -> int | None:
+    (row,) = await snapshot.rows(text)
+    number: int | None = row.seq
+    return number
+
+
+async def _read(snapshot: Snapshot, start: int, newest: int, wanted: Wanted, limit: int) -> Stretch:
     window = min(start + WINDOW, newest)
-    query = (
-        select(Event, Message)
-        .join(Message, col(Message.id) == col(Event.message_id), isouter=True)
-        .where(col(Event.seq) > start, col(Event.seq) <= window, wanted.condition())
-        .order_by(col(Event.seq))
-        .limit(limit)
-    )
-    events = await told(session, [(row, message) for row, message in await session.execute(query)])
+    rows = await snapshot.rows(_STRETCH, start, window, *wanted.values(), limit)
+    events = await told(snapshot, [(row, row if row.of_id else None) for row in rows])
     through = events[-1].sequence if len(events) == limit else window
     return Stretch(events, through, ends=through >= newest)

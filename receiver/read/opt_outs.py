@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, or_, true
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -108,14 +107,6 @@ async def opted_out(
         if contact in found
         and ((scope := rules.scope(our_number)) is None or not found[contact].isdisjoint(scope))
     }
-
-
-async def contacts_of(session: AsyncSession, event_ids: Collection[UUID]) -> dict[UUID, tuple[str, str]]:
-    """Our number and the contact of each ``contact.…`` event: its entry in the ledger has its id."""
-    query = select(OptOutEntry.id, OptOutEntry.our_number, OptOutEntry.contact).where(
-        col(OptOutEntry.id).in_(event_ids)
-    )
-    return {named: (our_number, contact) for named, our_number, contact in await session.execute(query)}
 
 
 def _of(table: type[OptOut] | type[OptOutEntry], contact: str, rules: OptOuts) -> ColumnElement[bool]:

@@ -1,7 +1,7 @@
 """Reading back carriers' requests as they came."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,12 +9,11 @@ from sqlalchemy import ColumnElement, RowMapping, Select, func, true
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlmodel import col, select
 
-from models import Payload
+from models import Adopted, Payload
 from receiver.auth import Channels
 from receiver.db import snapshot
 from receiver.read import ids, shapes
 from receiver.read.filters import PayloadFilters
-from receiver.read.records import adopters
 from receiver.read.walk import walk
 
 #: bytes of bodies in one page; a page has at least one payload, whatever its size
@@ -94,7 +93,7 @@ async def _in_full(session: AsyncSession, rows: Sequence[RowMapping]) -> list[sh
     wanted = [row["id"] for row in rows]
     query = select(Payload.id, Payload.body).where(col(Payload.id).in_(wanted))
     bodies = {row.id: row.body for row in await session.execute(query)}
-    current = await adopters(session, (named for row in rows for named in row["message_ids"]))
+    current = await _adopters(session, (named for row in rows for named in row["message_ids"]))
     return [_shape(row, bodies[row["id"]], current) for row in rows]
 
 
@@ -103,3 +102,9 @@ def _shape(row: RowMapping, body: bytes, current: dict[UUID, UUID]) -> shapes.Pa
     fields["body_base64"] = base64.b64encode(body).decode()
     fields["message_ids"] = sorted({current.get(named, named) for named in row["message_ids"]})
     return shapes.Payload.model_validate(fields)
+
+
+async def _adopters(session: AsyncSession, message_ids: Iterable[UUID]) -> dict[UUID, UUID]:
+    """For each id of a record that was adopted: the message that it became."""
+    query = select(Adopted.id, Adopted.message_id).where(col(Adopted.id).in_(set(message_ids)))
+    return {row.id: row.message_id for row in await session.execute(query)}

@@ -7,29 +7,29 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlmodel import col, select
-
-from models import Event
 from receiver.auth import Channels
-from receiver.db import snapshot
-from receiver.read import ids, shapes
+from receiver.read import ids, shapes, views
 from receiver.read.filters import EventPage, MessageFilters
-from receiver.read.matching import matching
-from receiver.read.records import by_ids, in_full, standing, told, with_timelines
+from receiver.read.matching import asked
+from receiver.read.records import by_ids, told, with_timelines
+from receiver.reader import Reader
+
+_EVENTS = """
+    SELECT * FROM postback.event WHERE message_id = $1 AND seq > $2 AND ($3 OR NOT superseded)
+    ORDER BY seq LIMIT $4"""
 
 
 async def message(
-    engine: AsyncEngine, message_id: UUID, *, channels: Channels, superseded: bool = False
+    reader: Reader, message_id: UUID, *, channels: Channels, superseded: bool = False
 ) -> shapes.MessageWithTimeline | None:
     """The message under its own id, or under that of a record that it adopted."""
-    async with snapshot(engine) as session:
-        rows = list((await by_ids(session, [message_id], channels)).values())
-        return next(iter(await with_timelines(session, rows, superseded=superseded)), None)
+    async with reader.snapshot() as snapshot:
+        found = await by_ids(snapshot, [message_id], channels)
+        return next(iter(await with_timelines(snapshot, found.values(), superseded=superseded)), None)
 
 
 async def messages(
-    engine: AsyncEngine,
+    reader: Reader,
     filters: MessageFilters,
     *,
     region: str,
@@ -38,46 +38,42 @@ async def messages(
 ) -> shapes.MessageList:
     """Newest first, of one conversation or of all. Numbers are read as written in *region*."""
     now = datetime.now(UTC)
-    walked, query = matching(
+    question, values = asked(
         filters, region=region, now=now, channels=channels, conversation_id=conversation_id
     )
-    async with snapshot(engine) as session:
-        rows = (await session.scalars(query.limit(filters.limit + 1))).all()
-        page, ended = await walked.page(session, rows, filters.limit)
+    async with reader.snapshot() as snapshot:
+        found = [row.id for row in await snapshot.rows(question.page.text, *question.page.values(values))]
+        page = found[: filters.limit]
+        if len(found) > len(page):
+            end = page[-1]
+        else:
+            ended = await snapshot.rows(question.end.text, *question.end.values(values))
+            end = ended[0].id if ended else None
+        records = await by_ids(snapshot, page, channels)
         return shapes.MessageList(
-            data=await in_full(session, page),
-            next_cursor=ids.cursor_of_id(ended[-1]) if ended else None,
+            data=[views.message(records[named]) for named in page],
+            next_cursor=ids.cursor_of_id(end) if end else None,
             created_after=filters.looks_back_to(now),
         )
 
 
 async def messages_of(
-    engine: AsyncEngine, message_ids: Sequence[UUID], *, channels: Channels
+    reader: Reader, message_ids: Sequence[UUID], *, channels: Channels
 ) -> list[shapes.Message]:
     """Those of *message_ids* that exist, in that order."""
-    async with snapshot(engine) as session:
-        found = await by_ids(session, message_ids, channels)
-        return await in_full(session, [found[named] for named in message_ids if named in found])
+    async with reader.snapshot() as snapshot:
+        found = await by_ids(snapshot, message_ids, channels)
+        return [views.message(found[named]) for named in message_ids if named in found]
 
 
 async def events(
-    engine: AsyncEngine, message_id: UUID, page: EventPage, *, channels: Channels
+    reader: Reader, message_id: UUID, page: EventPage, *, channels: Channels
 ) -> shapes.EventList | None:
     """The timeline of one message in pages, None where there is no such message."""
-    async with snapshot(engine) as session:
-        row = (await by_ids(session, [message_id], channels)).get(message_id)
-        if row is None:
+    async with reader.snapshot() as snapshot:
+        of = (await by_ids(snapshot, [message_id], channels)).get(message_id)
+        if of is None:
             return None
-        query = (
-            select(Event)
-            .where(
-                col(Event.message_id) == row.id,
-                col(Event.seq) > (page.cursor or 0),
-                standing(superseded=page.superseded),
-            )
-            .order_by(col(Event.seq))
-            .limit(page.limit + 1)
-        )
-        found = (await session.scalars(query)).all()
-        data = await told(session, [(event, row) for event in found[: page.limit]])
+        found = await snapshot.rows(_EVENTS, of.id, page.cursor or 0, page.superseded, page.limit + 1)
+        data = await told(snapshot, [(event, of) for event in found[: page.limit]])
         return shapes.EventList(data=data, next_cursor=data[-1].cursor if len(found) > len(data) else None)

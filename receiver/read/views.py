@@ -1,32 +1,25 @@
 """Rows as answers: what is stored once, in a few bits, said in full."""
 
-from collections.abc import Sequence
-
-import models
 from models.errors import ErrorClass, advice
 from models.status import OUTCOME, Outcome, conflict, correlation_of, delivered_as, status_of
 from receiver import segments
 from receiver.read import ids, shapes
+from receiver.reader import Row
 
 
-def _segments(kind: str, body: models.MessageBody | None) -> int | None:
+def _segments(kind: str, text: str | None) -> int | None:
     """An MMS is one; of an SMS whose text nobody told us, nobody knows."""
     if kind == "mms":
         return 1
-    return segments.count(body.text) if body and body.text is not None else None
+    return segments.count(text) if text is not None else None
 
 
-def message(
-    row: models.Message,
-    *,
-    body: models.MessageBody | None,
-    attention: models.Attention | None,
-    media: Sequence[models.Media],
-    provider_message_ids: Sequence[str],
-) -> shapes.Message:
-    """A message in full. Without a *body* (external, or past its retention) it has no content."""
+def message(row: Row) -> shapes.Message:
+    """A message in full, of a `receiver.read.records.Record`. One that is external, or past the retention of
+    its body, has no content."""
     outbound = row.direction == "outbound"
     status = status_of(row.seen, row.origin)
+    failed = OUTCOME[status] is Outcome.FAILURE
     return shapes.Message.model_validate(
         {
             "id": row.id,
@@ -37,31 +30,29 @@ def message(
             "kind": row.kind,
             "from": row.our_number if outbound else row.contact,
             "to": row.contact if outbound else row.our_number,
-            "text": body.text if body else None,
-            "subject": body.subject if body else None,
-            "media": [_media(file) for file in media],
+            "text": row.text,
+            "subject": row.subject,
+            "media": row.media or (),
             "status": status,
             "outcome": OUTCOME[status],
-            "error": _failure(attention) if OUTCOME[status] is Outcome.FAILURE else None,
+            "error": error(row.error_class, row.error_code, row.error_message) if failed else None,
             "conflict": conflict(row.seen),
             "delivered_as": delivered_as(row.seen),
             "correlation": correlation_of(row.seen),
             "client_reference": row.client_reference,
-            "provider_message_ids": provider_message_ids,
+            "provider_message_ids": sorted(set(row.provider_message_ids)),
             "conversation_id": row.conversation_id,
             "in_reply_to": row.in_reply_to,
-            "segments": _segments(row.kind, body),
-            "metadata": body.metadata_ if body else {},
+            "segments": _segments(row.kind, row.text),
+            "metadata": row.metadata_ or {},
             "created_at": ids.created_at(row.id),
             "updated_at": row.updated_at,
-            "redacted_at": body.redacted_at if body else None,
+            "redacted_at": row.redacted_at,
         }
     )
 
 
-def event(
-    row: models.Event, of: models.Message | None, *, about: tuple[str, str] | None = None
-) -> shapes.Event:
+def event(row: Row, of: Row | None, *, about: tuple[str, str] | None = None) -> shapes.Event:
     """One entry in the timeline of the message *of*, None where it is about none that is kept; of a contact
     event, *about* are our number and the contact."""
     our_number, contact = about or (None, None)
@@ -107,13 +98,3 @@ def error(error_class: str | None, code: str | None, text: str | None) -> shapes
             "retry": advised.retry,
         }
     )
-
-
-def _failure(attention: models.Attention | None) -> shapes.Error:
-    if attention is None:
-        return error(None, None, None)
-    return error(attention.error_class, attention.error_code, attention.error_message)
-
-
-def _media(row: models.Media) -> shapes.Media:
-    return shapes.Media.model_validate(row, from_attributes=True)

@@ -35,10 +35,14 @@ class Walk:
     def order(self) -> list[ColumnElement[Any]]:
         return [self.rows.c[name].desc() for name in self.by]
 
-    async def end(self, session: AsyncSession) -> tuple[Any, ...] | None:
-        """Where the window ended, as values of *by*; None where everything was in it."""
+    def last(self) -> Select[Any]:
+        """Where the window ended, as values of *by*; nothing where everything was in it."""
         query = select(*(self.rows.c[name] for name in self.by)).order_by(*self.order)
-        row = (await session.execute(query.offset(_LAST).limit(1))).first()
+        return query.offset(_LAST).limit(literal_column("1"))
+
+    async def end(self, session: AsyncSession) -> tuple[Any, ...] | None:
+        """What `last` finds."""
+        row = (await session.execute(self.last())).first()
         return tuple(row) if row else None
 
     async def page(

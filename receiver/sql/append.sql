@@ -86,7 +86,8 @@ BEGIN
             SELECT ROW(targets[e.ordinality], e.error_class, e.error_specificity, e.provider_code,
                        e.provider_message)::postback.failure_in
             FROM unnest(events) WITH ORDINALITY AS e
-            WHERE targets[e.ordinality] = ANY (troubled)));
+            -- what was told before counts as it was told then, in the timeline and here
+            WHERE targets[e.ordinality] = ANY (troubled) AND e.id = ANY (news)));
     END IF;
     RETURN news;
 END $$;

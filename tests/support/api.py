@@ -31,6 +31,7 @@ from receiver.metrics.scrape import Scrape
 from receiver.metrics.sheet import Sheet
 from receiver.optouts import OptOuts
 from receiver.providers import PROVIDERS
+from receiver.reader import Reader
 from receiver.replay import Replay
 from receiver.requests import SendRequest, Sent, TemplateRequest
 from receiver.secrets import Secrets
@@ -119,17 +120,25 @@ def build(
     async def ready() -> bool:
         return health[0]
 
-    app = api.app()
+    reader = Reader(database_url, SCHEMA)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await reader.close()
+
+    app = api.app(lifespan)
     settings = Settings(database_url=database_url)
     files = Files(engine, Store(Disk(Path(_uploads.name)), Links(SECRETS, "")))
     app.state.context = api.Context(
         settings=settings,
         engine=engine,
+        reader=reader,
         submit=submit,
         interventions=Interventions(database_url, SCHEMA),
         auth=Auth(engine, SECRETS, rate),
         files=files,
-        stream=Stream(engine),
+        stream=Stream(reader),
         opt_outs=OptOuts(),
         replay=Replay(settings, PROVIDERS, SECRETS, None),
         subscribers=Subscribers(engine, SECRETS),
@@ -150,6 +159,7 @@ async def running(database_url: str, *, rate: int = 10_000) -> AsyncIterator[Api
         served = Api(app, client, engine, submit, health)
         client.headers.update(await served.key("read", "send", "admin"))
         yield served
+    await app.state.context.reader.close()
     await engine.dispose()
 
 

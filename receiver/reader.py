@@ -1,0 +1,91 @@
+"""Reading what is asked for again and again: plain connections, whole statements, one moment.
+
+A session of the ORM costs several times what one of these statements costs, before it has asked anything
+(docs/performance.md).
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any
+
+import asyncpg
+import orjson
+
+from receiver.db import CONNECT_TIMEOUT, plain_url
+from receiver.sql import qualified
+
+#: seconds that somebody who asks waits for a connection, and for an answer
+TURN, ANSWER = 5.0, 30.0
+
+_qualified = lru_cache(maxsize=1024)(qualified)
+
+
+async def _with_json(connection: Any) -> None:
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_written, decoder=orjson.loads)
+
+
+def _written(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+class Row(asyncpg.Record):  # type: ignore[misc]
+    """A row whose columns are its attributes."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+class Snapshot:
+    """All that is asked of it sees the same moment."""
+
+    def __init__(self, connection: Any, schema: str) -> None:
+        self._connection, self._schema = connection, schema
+
+    async def rows(self, text: str, *values: Any) -> Sequence[Row]:
+        """What *text* finds; it names tables as ``postback.name``, whatever the schema is called."""
+        found: Sequence[Row] = await self._connection.fetch(_qualified(text, self._schema), *values)
+        return found
+
+
+class Reader:
+    """Up to *size* connections, opened when they are first needed."""
+
+    def __init__(self, database_url: str, schema: str, *, size: int = 10) -> None:
+        self._url, self._schema, self._size = plain_url(database_url), schema, size
+        self._pool: asyncpg.Pool[Row] | None = None
+
+    async def close(self) -> None:
+        """Waits for what is being read."""
+        if self._pool is not None:
+            await self._pool.close()
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
+        """For several statements that all see the same moment.
+
+        A message may be adopted, or change its status, between two statements; an answer put together from
+        both sides of that would be a message that never was.
+
+        Raises ``OSError`` (``TimeoutError`` included) and asyncpg's errors.
+        """
+        if self._pool is None:
+            # opens nothing yet, so nobody else gets in between
+            self._pool = asyncpg.create_pool(
+                self._url,
+                min_size=0,
+                max_size=self._size,
+                timeout=CONNECT_TIMEOUT,
+                command_timeout=ANSWER,
+                record_class=Row,
+                init=_with_json,
+            )
+            await self._pool
+        async with (
+            self._pool.acquire(timeout=TURN) as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield Snapshot(connection, self._schema)
