@@ -27,7 +27,7 @@ from models.events import (
 )
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
-from receiver.providers import batch, cellcast_answers, cellcast_request, multipart, reading
+from receiver.providers import answers, batch, cellcast_answers, cellcast_request, multipart, reading
 from receiver.providers.base import Provider
 from receiver.providers.reading import identifier, inner, message_text, national, text, word
 
@@ -88,7 +88,7 @@ class Cellcast(Provider):
             if verdict == "SUCCESS":
                 return cellcast_answers.accepted(fields)
         except Unreadable:
-            return reading.by_http_status(answer)
+            return answers.by_http_status(answer)
         said = text(fields.get("msg")) or text(inner(fields.get("error")).get("description"))
         error = self.errors.get(verdict, ErrorClass.UNKNOWN)
         if error is ErrorClass.THROTTLED or answer.status == 429:
@@ -97,10 +97,10 @@ class Cellcast(Provider):
                 provider_code=verdict or None,
                 provider_message=said,
                 error=ErrorClass.THROTTLED,
-                retry_after=reading.retry_after(answer.headers),
+                retry_after=answers.retry_after(answer.headers),
             )
         if verdict not in _REFUSALS:
-            meant = reading.by_http_status(answer)
+            meant = answers.by_http_status(answer)
             return replace(meant, provider_code=verdict or meant.provider_code, provider_message=said)
         return Outcome(
             Fate.REFUSED,

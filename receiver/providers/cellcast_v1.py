@@ -25,7 +25,7 @@ from models.events import (
 )
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
-from receiver.providers import batch, cellcast_v1_request, multipart, reading
+from receiver.providers import answers, batch, cellcast_v1_request, multipart, reading
 from receiver.providers.base import Provider
 from receiver.providers.reading import identifier, inner, message_text, national, text, word
 
@@ -78,13 +78,13 @@ class CellcastV1(Provider):
             if granted:
                 return _accepted(fields)
         except Unreadable:
-            return reading.by_http_status(answer)
+            return answers.by_http_status(answer)
         said = (
             text(fields.get("message"))
             or text(fields.get("msg"))
             or text(inner(fields.get("error")).get("error"))
         )
-        meant = reading.by_http_status(answer)
+        meant = answers.by_http_status(answer)
         if granted is False and answer.status < 300:
             # most refusals come under HTTP 200
             meant = Outcome(Fate.REFUSED, status=Status.REJECTED, error=ErrorClass.UNKNOWN)
