@@ -19,7 +19,10 @@ log = structlog.get_logger()
 async def attempt(
     parcel: Parcel, of: Subscription, letters: Letters, poster: Poster, terms: Terms
 ) -> tuple[int | None, float | None]:
-    """The HTTP status, None where no whole answer came, and the seconds of rest that the answer asks for."""
+    """The HTTP status, None where no whole answer came, and the seconds of rest that the answer asks for.
+
+    It goes to the address of *of*, as that stands when the try begins.
+    """
     loop = asyncio.get_running_loop()
     begun, at = loop.time(), terms.clock()
     posted, error = None, None
