@@ -1,6 +1,7 @@
 """One try to deliver an event: signed, posted, timed, and noted on the parcel."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 
 import structlog
@@ -17,11 +18,11 @@ log = structlog.get_logger()
 
 
 async def attempt(
-    parcel: Parcel, of: Subscription, letters: Letters, poster: Poster, terms: Terms
+    parcel: Parcel, of: Callable[[], Subscription], letters: Letters, poster: Poster, terms: Terms
 ) -> tuple[int | None, float | None]:
     """The HTTP status, None where no whole answer came, and the seconds of rest that the answer asks for.
 
-    It goes to the address of *of*, as that stands when the try begins.
+    *of* is asked when the post leaves: the address and the secrets may be others than a moment ago.
     """
     loop = asyncio.get_running_loop()
     begun, at = loop.time(), terms.clock()
@@ -34,7 +35,7 @@ async def attempt(
         error = "the event is no longer kept"
         parcel.tries = terms.tries
     except Exception as failure:
-        log.exception("a post could not be made", subscriber=str(of.id))
+        log.exception("a post could not be made", subscriber=str(of().id))
         error = f"it could not be made: {type(failure).__name__}"
     finally:
         parcel.flying = False
@@ -46,7 +47,12 @@ async def attempt(
 
 
 async def _posted(
-    parcel: Parcel, at: datetime, of: Subscription, letters: Letters, poster: Poster, deadline: float
+    parcel: Parcel,
+    at: datetime,
+    of: Callable[[], Subscription],
+    letters: Letters,
+    poster: Poster,
+    deadline: float,
 ) -> Posted:
     """Raises ``LookupError`` where there is nothing to post any more."""
     if parcel.body is None:
@@ -54,5 +60,6 @@ async def _posted(
         if letter is None:
             raise LookupError
         parcel.body = letter.body
-    headers = signing.headers(parcel.event_id, int(at.timestamp()), parcel.body, of.keys(at))
-    return await poster.post(of.url, headers, parcel.body, deadline)
+    subscriber = of()
+    headers = signing.headers(parcel.event_id, int(at.timestamp()), parcel.body, subscriber.keys(at))
+    return await poster.post(subscriber.url, headers, parcel.body, deadline)

@@ -200,7 +200,7 @@ class Line:
         self._start()
 
     async def _deliver(self, parcel: Parcel) -> None:
-        status, asked = await attempt(parcel, self.of, self._letters, self._poster, self._terms)
+        status, asked = await attempt(parcel, lambda: self.of, self._letters, self._poster, self._terms)
         if status is not None and 200 <= status < 300:
             self._delivered(parcel)
         else:
