@@ -1,42 +1,29 @@
 """Accepting a send: its channel, its carrier's limits, and into the outbox in one transaction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from uuid import UUID
 
-import orjson
 from uuid_utils.compat import uuid7
 
 from models.events import Submission
-from models.status import STATUS_BIT, Status
-from receiver import attachments, db, limits, phone, routing
+from receiver import db, limits, phone, routing
+from receiver.accepted import Accepted
 from receiver.attachments import Attachments
 from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable
 from receiver.config import ChannelSettings, Settings
-from receiver.correlate import key
 from receiver.idempotency import Replays, replay
 from receiver.optouts import OptOuts
 from receiver.problems import Code, FieldError, Problem, invalid, unavailable
 from receiver.providers.base import Provider
 from receiver.requests import Reply, SendRequest, Sent, TemplateRequest
-from receiver.rows import EventRow, IdempotencyRow, MediaRow, MessageRow
+from receiver.rows import IdempotencyRow
 from receiver.sql import qualified
 from receiver.templates import Templates
 from receiver.wakeup import outbox_channel
 
 #: API calls per transaction; one call may hold a thousand recipients
 BATCH = 32
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """An API call's rows; its number within the batch is not known before it is written."""
-
-    messages: list[MessageRow]
-    files: list[MediaRow]
-    events: list[EventRow]
-    idempotency: IdempotencyRow | None
 
 
 class Submit:
@@ -55,7 +42,7 @@ class Submit:
         self._templates, self._files, self._opt_outs = templates, files, opt_outs
         self._replays = replays
         self._statement = qualified("SELECT * FROM postback.submit($1, $2, $3, $4, $5)", settings.db_schema)
-        self._committer = GroupCommit[_Prepared, tuple[list[UUID], bytes] | None](
+        self._committer = GroupCommit[Accepted, tuple[list[UUID], bytes] | None](
             lambda: db.connect(settings.database_url), self._write, batch=BATCH, name="sends"
         )
 
@@ -134,7 +121,7 @@ class Submit:
         channels: frozenset[str] | None,
         base: str,
         reply: Reply | None,
-    ) -> _Prepared:
+    ) -> Accepted:
         template = (
             await self._templates.usable(request.template_id, channels) if request.template_id else None
         )
@@ -168,9 +155,9 @@ class Submit:
         )
         copies = [replace(submission, recipient=number) for number in self._recipients(request, channel)]
         limits.hold(provider, channel, *copies)
-        made = _Prepared([], [], [], None)
+        made = Accepted([], [], [], None)
         for copy in copies:
-            _add(made, copy, request, channel, provider, self._opt_outs)
+            made.add(copy, request, channel, provider, self._opt_outs)
         if reply:
             return replace(made, messages=[row._replace(**reply._asdict()) for row in made.messages])
         return made
@@ -206,7 +193,7 @@ class Submit:
             raise Problem(Code.INVALID_NUMBER, wrong[0].detail, errors=wrong)
         return numbers
 
-    async def _commit(self, prepared: _Prepared) -> Sent:
+    async def _commit(self, prepared: Accepted) -> Sent:
         try:
             earlier = await self._committer.put(prepared)
         except Unavailable as error:
@@ -219,7 +206,7 @@ class Submit:
         return replay(ids, request_hash, prepared.idempotency.request_hash if prepared.idempotency else b"")
 
     async def _write(
-        self, connection: Connection, batch: Sequence[_Prepared]
+        self, connection: Connection, batch: Sequence[Accepted]
     ) -> list[tuple[list[UUID], bytes] | None]:
         rows = await connection.fetch(
             self._statement,
@@ -231,57 +218,3 @@ class Submit:
         )
         earlier = {row["request"]: (row["message_ids"], row["request_hash"]) for row in rows}
         return [earlier.get(n) for n in range(len(batch))]
-
-
-def _add(
-    made: _Prepared,
-    submission: Submission,
-    request: SendRequest,
-    channel: ChannelSettings,
-    provider: Provider,
-    opt_outs: OptOuts,
-) -> None:
-    message_id, contact = uuid7(), submission.recipient or ""
-    made.messages.append(
-        MessageRow(
-            id=message_id,
-            request=0,
-            batch=submission.id,
-            channel=channel.name,
-            provider=provider.name,
-            kind=submission.kind,
-            our_number=submission.sender,
-            contact=contact,
-            client_reference=request.client_reference,
-            conversation=uuid7(),
-            text=submission.text,
-            subject=submission.subject,
-            fallback_text=submission.fallback_text,
-            expires_at=submission.expires_at,
-            template_id=request.template_id,
-            options=orjson.dumps(dict(submission.options)).decode(),
-            metadata=orjson.dumps(request.metadata).decode(),
-            contact_hashes=opt_outs.hashes(contact),
-            scope=opt_outs.scope(submission.sender),
-        )
-    )
-    made.files.extend(
-        attachments.row(message_id, position, file) for position, file in enumerate(submission.media)
-    )
-    made.events.append(_accepted(message_id, channel.name, provider.name))
-
-
-def _accepted(message_id: UUID, channel: str, provider: str) -> EventRow:
-    return EventRow(
-        message_id=message_id,
-        channel=channel,
-        provider=provider,
-        id=uuid7(),
-        key=key("accepted"),
-        type=f"message.{Status.ACCEPTED}",
-        status=Status.ACCEPTED,
-        bits=STATUS_BIT[Status.ACCEPTED],
-        source="api",
-        attempt=0,
-        received_at=datetime.now(UTC),
-    )

@@ -4,9 +4,7 @@ Written from the carrier's pages (https://support.cellcast.com.au/docs/docly-doc
 any client of ours.
 """
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from time import time
@@ -23,8 +21,9 @@ from simulator import cellcast_rules as rules
 from simulator.accounts import Account
 from simulator.callbacks import ASSUMED, Callback, Retries, arranged
 from simulator.cellcast_rules import Fields, Refused
+from simulator.cellcast_sent import Sent, SentMessages
 from simulator.cellcast_waiting import Waiting
-from simulator.faults import Faults, digits
+from simulator.faults import Faults, digits, of_the_answer
 from simulator.forms import Unreadable, form
 from simulator.practice import (
     MAX_BODY_WITH_FILES,
@@ -35,9 +34,6 @@ from simulator.practice import (
     answered,
     body_of,
 )
-
-#: the messages that can be asked for
-MAX_SENT = 10_000
 
 #: the word in an order -> the status in the report; intermediate statuses are never called back
 REPORTS = {
@@ -58,19 +54,6 @@ REPORTS = {
 UNREPORTED = frozenset({"lost", "silent"})
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A message that can be asked for; *status* is what became of it."""
-
-    id: str
-    to: str
-    body: str
-    date: str
-    custom_string: str
-    status: str
-    is_sms: bool
-
-
 class Cellcast:
     name: ClassVar[str] = "cellcast"
     reports: ClassVar[frozenset[str]] = frozenset(REPORTS)
@@ -80,8 +63,7 @@ class Cellcast:
 
     def __init__(self, practice: Practice) -> None:
         self._practice = practice
-        self._sent: OrderedDict[tuple[str, str], Sent] = OrderedDict()
-        self._last_to: dict[tuple[str, str], Sent] = {}
+        self._sent = SentMessages()
         self._waiting = Waiting()
         # ids that a receiver already knows from an earlier run must not come again
         self._inbound_ids = count(int(time()) * 1000)
@@ -99,7 +81,7 @@ class Cellcast:
 
     def inbound(self, inbound: Inbound, account: Account, base_url: str) -> Callback:
         """A reply, which also waits for get-responses. No page says how it names files: URLs in the text."""
-        replied = self._last_to.get((account.name, f"+{digits(inbound.sender)}"))
+        replied = self._sent.last_to(account.name, f"+{digits(inbound.sender)}")
         reply = {
             "from": f"+{digits(inbound.sender)}",
             "body": "\n".join([*([inbound.text] if inbound.text is not None else []), *inbound.files]),
@@ -144,13 +126,9 @@ class Cellcast:
                 raise Refused("OVER_LIMIT")
         except Refused as refused:
             return answered(entry, rules.failure(refused.status))
-        taken = practice.orders.take_each(account.name, [digits(number) for number in numbers])
-        faults = dict(zip(numbers, taken, strict=True))
-        first = taken[0]
-        if first.answer == "refused" and any(own.answer != "refused" for own in taken):
-            first = first.model_copy(update={"answer": None})  # the others are taken all the same
+        faults = practice.orders.by_number(account.name, numbers)
         acceptance = self._accept(account, fields, faults)
-        return await practice.answer(entry, account, first, acceptance, rules.failure)
+        return await practice.answer(entry, account, of_the_answer(faults), acceptance, rules.failure)
 
     def _accept(self, account: Account, fields: Fields, faults: Mapping[str, Faults]) -> Acceptance:
         accepted = {
@@ -185,9 +163,7 @@ class Cellcast:
             is_sms="subject" not in fields,
         )
         if faults.takes_message:
-            self._sent[account.name, sent.id] = self._last_to[account.name, number] = sent
-            if len(self._sent) > MAX_SENT:
-                self._sent.popitem(last=False)
+            self._sent.keep(account.name, sent)
         return sent
 
     def _asking(
@@ -201,19 +177,7 @@ class Cellcast:
         return asked
 
     def _get_sms(self, account: Account, request: Request, body: bytes) -> Answer:
-        """There is no such call for MMS."""
-        sent = self._sent.get((account.name, request.query_params.get("message_id", "")))
-        if sent is None or not sent.is_sms:
-            return rules.failure("NOT_FOUND")
-        found = {
-            "to": sent.to,
-            "body": sent.body,
-            "sent_time": sent.date,
-            "message_id": sent.id,
-            "status": sent.status,
-            "subaccount_id": "",
-        }
-        return rules.envelope([found], "Record founded")
+        return self._sent.told(account.name, request.query_params.get("message_id", ""))
 
     def _get_responses(self, account: Account, request: Request, body: bytes) -> Answer:
         return self._waiting.page(account.name, request.query_params)

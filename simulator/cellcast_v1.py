@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from simulator.accounts import Account
 from simulator.callbacks import ASSUMED, Callback, Retries, arranged
-from simulator.faults import Faults, digits
+from simulator.faults import Faults, digits, of_the_answer
 from simulator.forms import File, Unreadable, form
 from simulator.practice import (
     MAX_BODY_WITH_FILES,
@@ -31,7 +31,6 @@ from simulator.practice import (
     body_of,
 )
 
-REPORT_PAUSE = 20.0
 MAX_SENT = 10_000
 #: the sender of those who name none
 SHARED = "#SharedNum#"
@@ -135,12 +134,9 @@ class CellcastV1:
             return answered(entry, _failure(str(refused)))
         if practice.callbacks.full:
             return answered(entry, _ordered("throttled"))
-        faults = dict(zip(numbers, practice.orders.take_each(account.name, numbers), strict=True))
-        first = faults[numbers[0]]
-        if first.answer == "refused" and any(own.answer != "refused" for own in faults.values()):
-            first = first.model_copy(update={"answer": None})  # the others are queued all the same
+        faults = practice.orders.by_number(account.name, numbers)
         acceptance = self._accept(account, fields, faults)
-        return await practice.answer(entry, account, first, acceptance, _ordered)
+        return await practice.answer(entry, account, of_the_answer(faults), acceptance, _ordered)
 
     def _accept(self, account: Account, fields: Fields, faults: Mapping[str, Faults]) -> Acceptance:
         queued, scripts = [], []
@@ -162,7 +158,7 @@ class CellcastV1:
     ) -> list[Callback]:
         event = {"_id": message_id, "type": "send", "sender": fields.get("sender") or SHARED}
         bodies = [orjson.dumps(event | {"status": status, "receiver": f"+{number}"}) for status in statuses]
-        return arranged(bodies, faults, 0 if faults.early else REPORT_PAUSE * self._practice.pace)
+        return arranged(bodies, faults, self._practice.pause_of(faults))
 
     def _remember(self, account: Account, message_id: str, statuses: list[str]) -> None:
         now = _timestamp()

@@ -1,7 +1,7 @@
 """What can be ordered to go wrong, for whom and how often. The words are the same for every carrier."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal
@@ -135,6 +135,14 @@ MAGIC = {
 }
 
 
+def of_the_answer(faults: Mapping[str, Faults]) -> Faults:
+    """What goes wrong with the one answer to several: a refusal only where all of them are refused."""
+    first = next(iter(faults.values()))
+    if first.answer == "refused" and any(own.answer != "refused" for own in faults.values()):
+        return first.model_copy(update={"answer": None})  # the others are taken all the same
+    return first
+
+
 def digits(number: str) -> str:
     return re.sub(r"\D", "", number)
 
@@ -187,6 +195,10 @@ class Orders:
         for match in counted.values():
             self._count(match)
         return taken
+
+    def by_number(self, account: str, numbers: Sequence[str]) -> dict[str, Faults]:
+        """The same, by number as its carrier writes it."""
+        return dict(zip(numbers, self.take_each(account, list(map(digits, numbers))), strict=True))
 
     def clear(self) -> None:
         self._all.clear()

@@ -20,6 +20,8 @@ from simulator.journal import Entry, Journal
 from simulator.lines import Lines
 from simulator.server import HangUp
 
+#: the carrier's seconds between two reports on a message
+REPORT_PAUSE = 20.0
 MAX_BODY = 1 << 20
 #: for carriers that take the files themselves
 MAX_BODY_WITH_FILES = 16 << 20
@@ -99,6 +101,10 @@ class Practice:
     async def close(self) -> None:
         await self.stop()
         await self.lines.close()
+
+    def pause_of(self, faults: Faults) -> float:
+        """Real seconds between two reports on a message."""
+        return 0 if faults.early else REPORT_PAUSE * self.pace
 
     def received(self, provider: str, account: Account | None, body: bytes | None) -> Entry:
         """A customer's request in the journal; whoever answers it notes the answer there."""

@@ -26,8 +26,7 @@ from simulator.media import Unfetchable, content_type
 from simulator.practice import Acceptance, Answer, Inbound, Practice, answered, body_of
 from simulator.sinch_mms_rules import Fields, Refused
 
-#: the carrier's seconds between two reports, and until a saved MMS is encoded
-REPORT_PAUSE = 20.0
+#: the carrier's seconds until a saved MMS is encoded
 ENCODING_TIME = 100.0
 MAX_SAVED = 10_000
 
@@ -174,7 +173,7 @@ class SinchMms:
         if account.callback_url is None:
             return Acceptance(Answer(answer))
         postbacks = REPORTS.get(faults.report, REPORTS["delivered"])
-        pause = 0 if faults.early else REPORT_PAUSE * self._practice.pace
+        pause = self._practice.pause_of(faults)
         bodies = [
             _report(postback, fields, tracking_id, at, faults)
             for postback, at in zip(postbacks, moments(len(postbacks), faults, pause), strict=True)

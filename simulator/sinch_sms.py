@@ -22,9 +22,6 @@ from simulator.ids import ulid
 from simulator.practice import Acceptance, Answer, Inbound, Practice, answered, bearer, body_of
 from simulator.sinch_sms_rules import Fields, Refused
 
-#: the carrier's seconds between two reports
-REPORT_PAUSE = 20.0
-
 #: 5xx and 429 are tried again after 5 s, 10 s, 20 s, ... until 22 h 45 min have passed; any other 4xx ends it
 RETRIES = Retries(
     tuple(5.0 * 2**place for place in range(14)), final=range(300, 500), tried_again=frozenset({429})
@@ -114,29 +111,28 @@ class SinchSms:
         except Refused as refused:
             return answered(entry, _refusal(refused))
         numbers = rules.recipients(fields)
-        faults = practice.orders.take_each(account.name, numbers)
-        acceptance = self._accept(account, fields, dict(zip(numbers, faults, strict=True)))
-        return await practice.answer(entry, account, faults[0], acceptance, _ordered)
+        faults = practice.orders.by_number(account.name, numbers)
+        acceptance = self._accept(account, fields, faults)
+        return await practice.answer(entry, account, faults[numbers[0]], acceptance, _ordered)
 
     def _accept(self, account: Account, fields: Fields, faults: dict[str, Faults]) -> Acceptance:
         batch = self._batch(fields, list(faults))
         wanted = batch["delivery_report"]
-        pause = REPORT_PAUSE * self._practice.pace
         if wanted == "none":
             return Acceptance(Answer(batch, 201))
         if wanted in ("summary", "full"):
-            return Acceptance(Answer(batch, 201), _batch_report(batch, faults, pause))
+            return Acceptance(Answer(batch, 201), _batch_report(batch, faults))
         scripts = []
         for number, own in faults.items():
             states = _states(own)
             if wanted == "per_recipient_final":
                 states = [state for state in states if state.status not in INTERMEDIATE]
-            between = 0 if own.early else pause
+            pause = self._practice.pause_of(own)
             bodies = [
                 _recipient_report(batch, number, state, at, own)
-                for state, at in zip(states, moments(len(states), own, between), strict=True)
+                for state, at in zip(states, moments(len(states), own, pause), strict=True)
             ]
-            scripts.append(arranged(bodies, own, between))
+            scripts.append(arranged(bodies, own, pause))
         return Acceptance(Answer(batch, 201), scripts)
 
     def _batch(self, fields: Fields, numbers: Sequence[str]) -> dict[str, Any]:
@@ -173,7 +169,7 @@ def _recipient_report(batch: Fields, number: str, state: State, at: datetime, fa
     return orjson.dumps(report | _reference(batch, faults))
 
 
-def _batch_report(batch: Fields, faults: dict[str, Faults], pause: float) -> list[list[Callback]]:
+def _batch_report(batch: Fields, faults: dict[str, Faults]) -> list[list[Callback]]:
     """The one callback that comes when every message is final; none when a message never is."""
     finals: dict[State, list[str]] = {}
     for number, own in faults.items():
@@ -193,7 +189,7 @@ def _batch_report(batch: Fields, faults: dict[str, Faults], pause: float) -> lis
         "total_message_count": len(faults),
         "statuses": statuses,
     }
-    return [arranged([orjson.dumps(report | _reference(batch, first))], first, pause)]
+    return [arranged([orjson.dumps(report | _reference(batch, first))], first, 0)]
 
 
 def _reference(batch: Fields, faults: Faults) -> dict[str, str]:

@@ -33,9 +33,6 @@ from simulator.practice import (
 )
 from simulator.swift_rules import Fields, Refused
 
-#: the carrier's seconds until a report, and between two
-REPORT_PAUSE = 20.0
-
 #: the number that a send without ``from`` goes out from
 ACCOUNT_NUMBER = "12003004000"
 
@@ -120,7 +117,7 @@ class Swift:
         except Refused as refused:
             return answered(entry, _refusal(fields, kind, refused.code))
         numbers = list(dict.fromkeys(digits(number) for number in fields["to"]))
-        faults = dict(zip(numbers, practice.orders.take_each(account.name, numbers), strict=True))
+        faults = practice.orders.by_number(account.name, numbers)
         acceptance = self._accept(fields, kind, faults)
         first = faults[numbers[0]]
         if isinstance(first.answer, str) and first.answer != "closed" and len(set(faults.values())) > 1:
@@ -147,7 +144,7 @@ class Swift:
 
     def _reports(self, result: Mapping[str, Any], faults: Faults) -> list[Callback]:
         statuses = REPORTS.get(faults.report, REPORTS["delivered"])
-        pause = 0 if faults.early else REPORT_PAUSE * self._practice.pace
+        pause = self._practice.pause_of(faults)
         kind = result["type"].lower()
         bodies = []
         for status, at in zip(statuses, moments(len(statuses), faults, pause), strict=True):

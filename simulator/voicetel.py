@@ -25,7 +25,6 @@ from simulator.journal import Entry
 from simulator.practice import Acceptance, Answer, Inbound, Practice, answered, bearer, body_of
 from simulator.voicetel_rules import Fields, Refused
 
-REPORT_PAUSE = 20.0
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -162,8 +161,8 @@ class VoiceTel:
         write = _broker_receipt if account.shape == "broker" else _named_receipt
         # what a receipt is called when the answer called the message nothing, nobody knows
         reference = send.id or str(uuid4())
-        pause = 0 if faults.early else REPORT_PAUSE * practice.pace
-        script = arranged([write(send, reference, state) for state in states], faults, pause)
+        receipts = [write(send, reference, state) for state in states]
+        script = arranged(receipts, faults, practice.pause_of(faults))
         return await practice.answer(entry, account, faults, Acceptance(accepted, [script]), refusal)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
-from receiver.erase import wanted
+from receiver.erase.number import wanted
 from tests.support import commands, receiver
 from tests.support.receiver import CHANNEL, Receiver
 

@@ -1,146 +1,20 @@
-"""The files of inbound messages: fetched from their carriers, kept, told of; text parts become text."""
+"""The files of inbound messages: fetched from their carriers, kept, told of."""
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from models.events import Inbound, MediaPart
-from receiver import fetching, media, optouts, secrets
-from receiver.fetching import Fetching, Pace
-from receiver.media import store_of
-from tests.support import carrier, commands, receiver
+from receiver import fetching, media
+from receiver.fetching import Pace
+from tests.support import commands
+from tests.support.inbound import PNG, THEM, US, Home, eventually, home, told
 from tests.support.installation import installation
-from tests.support.receiver import Receiver
-
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
-US, THEM = "+18885551234", "+12065550123"
-QUICK = Pace(look=0.02, patience=timedelta(0), places=8)
-SMIL = b"""<?xml version="1.0"?>\n<!-- made by a phone -->\n<smil><head><layout/></head></smil>"""
-
-
-class CarrierFiles:
-    """A carrier's file server. Each name has its answers in turn, the last of them for ever; a number is that
-    HTTP status, None hangs."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, list[Response | bytes | int | None]] = {}
-        self.asked: list[str] = []
-        self.url = ""
-        self.released = asyncio.Event()
-        self.app = Starlette(routes=[Route("/{name}", self._file)])
-
-    def give(self, name: str, *answers: Response | bytes | int | None) -> str:
-        self.answers[name] = list(answers)
-        return f"{self.url}/{name}"
-
-    async def _file(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        self.asked.append(name)
-        answers = self.answers[name]
-        answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        if answer is None:
-            await self.released.wait()
-            return Response(PNG)
-        if isinstance(answer, Response):
-            return answer
-        return Response(answer) if isinstance(answer, bytes) else Response(status_code=answer)
-
-
-class Home(Receiver):
-    files: CarrierFiles
-
-    async def inbound(self, *urls: str, channel: str = "sinch", **fields: Any) -> dict[str, Any]:
-        """The message that a callback of Sinch's with these files became."""
-        tracking_id = f"T{len(await self.payloads())}"
-        body = {
-            "origin": "MMS_MO", "code": "N401", "tracking-id": tracking_id,
-            "to": US.strip("+"), "from": THEM.strip("+"), "content": [{"file": url} for url in urls],
-            **fields,
-        }  # fmt: skip
-        answer = await self.client.post(self.hook(channel), json=body)
-        assert 200 == answer.status_code, answer.text
-        [row] = await self.rows(
-            "SELECT message_id FROM postback.reference WHERE provider_message_id = $1", tracking_id
-        )
-        return await self.message(row["message_id"])
-
-    async def message(self, message_id: Any) -> dict[str, Any]:
-        return await self.got(f"/v1/messages/{message_id}")
-
-    async def got(self, path: str) -> dict[str, Any]:
-        answer = await self.client.get(
-            f"{self.url}{path}", headers={"authorization": f"Bearer {self.key}", "host": "us.example"}
-        )
-        assert 200 == answer.status_code, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
-
-    @asynccontextmanager
-    async def fetching(self, pace: Pace = QUICK) -> AsyncIterator[Fetching]:
-        keys = secrets.load(self.settings)
-        rules = optouts.configured(self.settings, keys)
-        found = Fetching(self.settings, store_of(self.settings, keys), rules, pace)
-        task = asyncio.create_task(found.run())
-        try:
-            yield found
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
-
-    async def settled(self, message_id: str, within: float = 5) -> dict[str, Any]:
-        """The message once none of its files is pending. Raises ``TimeoutError``."""
-        async with asyncio.timeout(within):
-            while True:
-                message = await self.message(message_id)
-                if all(file["state"] != "pending" for file in message["media"]):
-                    return message
-                await asyncio.sleep(0.01)
-
-    async def fetched(self, *urls: str, **fields: Any) -> dict[str, Any]:
-        message = await self.inbound(*urls, **fields)
-        async with self.fetching():
-            return await self.settled(message["id"])
-
-    async def tries(self) -> int:
-        [row] = await self.rows("SELECT attempts FROM postback.media")
-        return int(row["attempts"])
-
-
-async def eventually(condition: Callable[[], bool], within: float = 5) -> None:
-    """Raises ``TimeoutError``."""
-    async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
-def told(message: dict[str, Any]) -> list[str]:
-    return [event["type"] for event in message["timeline"]]
-
-
-@asynccontextmanager
-async def home(database_url: str, data_dir: Path, **more: Any) -> AsyncIterator[Home]:
-    files = CarrierFiles()
-    channels = {
-        name: {"provider": "sinch_mms", "tokens": ["t"], "from": [US], "api_key": "k"}
-        for name in ("sinch", "other")
-    }
-    async with carrier.running(files.app) as files.url:
-        options = {"private_networks": ["127.0.0.0/8"], "data_dir": str(data_dir), **more}
-        async with receiver.running(database_url, channels, **options) as found:
-            made = Home(**{name: getattr(found, name) for name in Receiver.__dataclass_fields__})
-            made.files = files
-            yield made
-        files.released.set()
 
 
 @pytest.fixture
@@ -198,97 +72,6 @@ async def test_neither_the_acknowledgement_nor_the_message_waits_for_a_file(here
     assert ["pending", "pending"] == [one["media"][0]["state"] for one in (message, another)]
 
 
-@pytest.mark.parametrize(
-    ("content", "claimed", "text"),
-    [
-        ("Grüße".encode(), "text/plain", "Grüße"),
-        ("Grüße".encode("utf-8-sig"), None, "Grüße"),
-        ("Grüße".encode("utf-16"), None, "Grüße"),
-        ("Grüße".encode("utf-16"), "text/plain; charset=utf-8", "Grüße"),
-        ("Grüße".encode("utf-16-be"), 'text/plain; charset="ISO-10646-UCS-2"', "Grüße"),
-        ("Grüße".encode("utf-32"), "application/octet-stream", "Grüße"),
-        ("Grüße".encode("latin-1"), "text/plain; charset=ISO-8859-1", "Grüße"),
-        ("Grüße … €5".encode("windows-1252"), "text/plain", "Grüße … €5"),
-        ("привет".encode("koi8-r"), "text/plain;charset=KOI8-R", "привет"),
-        ("こんにちは".encode("shift_jis"), "text/plain; charset=Shift_JIS", "こんにちは"),
-        ("Grüße".encode(), "text/plain; charset=us-ascii", "Grüße"),
-        (b"hi", "text/plain; charset=rot13", "hi"),
-        (b"hi", "text/plain; charset=\xff", "hi"),
-        (b"one\r\ntwo\r\n\r\n", "text/plain", "one\ntwo"),
-        (b"I <3 you", "text/plain", "I <3 you"),
-        (b"<b>bold</b>", "text/plain", "<b>bold</b>"),
-        (b"", "text/plain", ""),
-        (b"<svg onload='x()'/>", "text/plain", None),
-        (b"<!DOCTYPE html><p>", "text/plain", None),
-        (b"BEGIN:VCARD\r\nFN:A\r\nEND:VCARD", "text/plain", None),
-        (b"\0\1\2", "text/plain", None),
-        (b"alert(1)", "text/javascript", None),
-        (PNG, "text/plain", None),
-        (b"a" * (media.words.LONGEST_TEXT + 1), "text/plain", None),
-    ],
-)
-def test_a_text_part_says_what_its_charset_says(content: bytes, claimed: Any, text: str | None) -> None:
-    claimed = claimed.decode("latin-1") if isinstance(claimed, bytes) else claimed
-
-    assert text == media.text_in(content, claimed)
-
-
-@pytest.mark.parametrize(
-    ("content", "claimed", "layout"),
-    [
-        (SMIL, None, True),
-        (SMIL, "text/plain", True),
-        (b"\xef\xbb\xbf \r\n<SMIL xmlns='x'>", "image/png", True),
-        (b"<!DOCTYPE smil PUBLIC 'a' 'b' [<!ENTITY x 'y'>]><smil>", None, True),
-        (SMIL.decode().encode("utf-16"), None, True),
-        (b"anything", "application/smil; charset=utf-8", True),
-        (b"<svg><smil/></svg>", None, False),
-        (b"<smile>", None, False),
-        (b"<!-- a -->" * 400 + b"x", None, False),
-        (b"<!-- " * 800, None, False),
-        (b"<!doctype " * 400, None, False),
-        (PNG, "image/png", False),
-    ],
-)
-def test_layout_is_known_by_its_claim_or_by_its_bytes(
-    content: bytes, claimed: str | None, layout: bool
-) -> None:
-    assert layout == media.is_layout(content, claimed)
-
-
-async def test_a_text_part_becomes_the_text_and_leaves_the_list(here: Home) -> None:
-    text = Response("Grüße aus Wien".encode("latin-1"), media_type="text/plain; charset=iso-8859-1")
-    message = await here.fetched(here.files.give("1.txt", text), here.files.give("2.png", PNG))
-
-    assert "Grüße aus Wien" == message["text"]
-    assert ["image/png"] == [file["content_type"] for file in message["media"]]
-    assert 1 == len(await here.rows("SELECT FROM postback.file"))
-
-
-async def test_text_parts_stand_in_their_order_under_what_came_as_text(
-    here: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However they arrive: the first one comes last here."""
-    monkeypatch.setattr(fetching, "PAUSES", (0.2,) * 3)
-    files = here.files
-    urls = [
-        files.give("1.txt", 503, b"one"),
-        files.give("2.txt", b"two\n"),
-        files.give("3.txt", 503, 503, b"three"),
-    ]
-
-    message = await here.fetched(*urls, text="Zero")
-
-    assert ("Zero\none\ntwo\nthree", []) == (message["text"], message["media"])
-
-
-async def test_layout_that_only_its_bytes_reveal_leaves_the_list(here: Home) -> None:
-    message = await here.fetched(here.files.give("layout", SMIL), here.files.give("1.png", PNG))
-
-    assert ["image/png"] == [file["content_type"] for file in message["media"]]
-    assert message["text"] is None
-
-
 async def test_what_a_browser_would_run_is_kept_and_only_ever_saved(here: Home) -> None:
     pages = [b"<svg onload='alert(1)'/>", b"<!doctype html><script>alert(1)</script>"]
     claims = ["image/svg+xml", "text/html", "text/plain", "image/png"]
@@ -308,37 +91,6 @@ async def test_what_a_browser_would_run_is_kept_and_only_ever_saved(here: Home) 
         assert f'attachment; filename="x{place}.bin"' == served.headers["content-disposition"]
         assert "nosniff" == served.headers["x-content-type-options"]
         assert "sandbox" == served.headers["content-security-policy"]
-
-
-async def test_stop_in_a_text_part_opts_out_from_the_moment_the_message_came(here: Home) -> None:
-    headers = {"authorization": f"Bearer {here.key}"}
-    answer = await here.client.post(
-        f"{here.url}/v1/messages", headers=headers, json={"to": THEM, "text": "News", "channel": "sinch"}
-    )
-    waiting = answer.json()["data"][0]
-    message = await here.inbound(here.files.give("1.txt", b"Stop!\r\n"))
-    async with here.fetching():
-        message = await here.settled(message["id"])
-        while "contact.opted_out" not in told(message):
-            message = await here.message(message["id"])
-
-    [listed] = await here.rows("SELECT * FROM postback.opt_out")
-    stopped = await here.message(waiting["id"])
-
-    received_at = datetime.fromisoformat(message["timeline"][0]["received_at"])
-    assert ["message.received", "media.stored", "contact.opted_out"] == told(message)
-    assert (THEM, US, "stop", "keyword") == (
-        listed["contact"], listed["our_number"], listed["word"], listed["source"],
-    )  # fmt: skip
-    assert abs(listed["since"] - received_at) < timedelta(milliseconds=1)
-    assert ("rejected", "opted_out") == (stopped["status"], stopped["error"]["class"])
-
-
-async def test_a_word_that_only_may_mean_stop_marks_the_message(here: Home) -> None:
-    message = await here.fetched(here.files.give("1.txt", b"please cancel my 3pm"), keyword="K")
-
-    assert {"perhaps_opts_out": "cancel", "keyword": "K"} == message["metadata"]
-    assert [] == await here.rows("SELECT FROM postback.opt_out")
 
 
 async def test_a_server_in_trouble_is_asked_again_after_growing_pauses(here: Home) -> None:
@@ -519,20 +271,6 @@ async def test_the_metrics_tell_what_came_of_files_and_what_waits(here: Home) ->
     assert 0 <= float(told["postback_media_age_seconds"]) < 60
     for outcome in ("stored", "text"):
         assert float(told[f'postback_inbound_media_total{{channel="sinch",outcome="{outcome}"}}']) >= 1
-
-
-def test_words_and_layout_inside_a_callback_are_unpacked_at_once() -> None:
-    parts = (
-        MediaPart("", "application/smil", SMIL, "a.smil"),
-        MediaPart("", "text/plain; charset=iso-8859-1", "Grüße".encode("latin-1"), "a.txt"),
-        MediaPart("", "image/png", PNG, "a.png"),
-        MediaPart("https://files.example/b.txt", "text/plain"),
-    )
-    inbound = media.unpacked(Inbound("id", ("id",), text="Hello", media=parts))
-
-    assert "Hello\nGrüße" == inbound.text
-    assert ["a.png", None] == [part.name for part in inbound.media]
-    assert [PNG] == list(media.contents([Inbound("id", ("id",), media=parts)]))
 
 
 async def test_a_fetch_that_was_killed_is_done_again_by_whoever_lives_and_counts_once(

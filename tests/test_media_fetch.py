@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver import addresses, http
-from receiver.http import NotSent, Unfetchable, fetch
+from receiver import addresses
+from receiver.http import NotSent, Unfetchable, fetch, fetches
 
 LOOPBACK = [ip_network("127.0.0.0/8")]
 HERE = [ip_network("127.0.0.1/32")]
@@ -329,7 +329,7 @@ async def test_what_is_no_whole_file_of_the_size_allowed_is_not_fetched(
 async def test_a_file_that_does_not_come_in_time_is_given_up(
     canary: Canary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "FETCH_DEADLINE", 0.2)
+    monkeypatch.setattr(fetches, "FETCH_DEADLINE", 0.2)
     canary.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\nshort"
 
     async def dawdle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

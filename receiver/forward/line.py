@@ -4,20 +4,20 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from uuid import UUID
 
 import structlog
 
-from receiver.forward import signing
+from receiver.forward.attempt import attempt
+from receiver.forward.books import Books
 from receiver.forward.health import Health
 from receiver.forward.letters import Letter, Letters
 from receiver.forward.parcel import DEAD, DELIVERED, PARKED, WAITING, Parcel
 from receiver.forward.place import Place
 from receiver.forward.queue import Queue
 from receiver.forward.subscription import PlaceRow, Subscription
-from receiver.forward.terms import Terms, retry_after
-from receiver.http import AnswerLost, NotSent, Posted, Poster, Unfetchable
-from receiver.metrics.definitions import DELIVERIES, DELIVERY_SECONDS, FORWARD_LAG_SECONDS
+from receiver.forward.terms import Terms
+from receiver.http import Poster
+from receiver.metrics.definitions import DELIVERIES, FORWARD_LAG_SECONDS
 
 log = structlog.get_logger()
 
@@ -47,13 +47,13 @@ class Line:
         self._live, self._again = Place(of.cursor), self._replay_of(of)
         self._again_at = 0.0
         self._queue, self._done = Queue(), set(done)
-        self._dirty: dict[UUID, Parcel] = {}
         self._posts: set[asyncio.Task[None]] = set()
         self._untried = 0
         self._health = Health(terms, of.failing_since)
-        self._recovered, self._closing = False, False
+        self._closing = False
         self._wake = asyncio.Event()
-        self._written = self.place()
+        self.books = Books()
+        self.books.saved(self.place())
         for parcel in sorted(kept, key=lambda parcel: parcel.number):
             parcel.due = self._on_the_loop(parcel.next_at)
             self._queue.add(parcel)
@@ -77,7 +77,7 @@ class Line:
             if held.due and not held.flying and held.state == WAITING:
                 held.due = 0.0
                 self._queue.due(held)
-        elif parcel.id not in self._dirty and parcel.state == PARKED:
+        elif parcel not in self.books and parcel.state == PARKED:
             self._queue.add_late(parcel)
         self.wake()
 
@@ -85,33 +85,15 @@ class Line:
     def busy(self) -> bool:
         return bool(self._posts)
 
-    # what it tells the journal
-
     def place(self) -> PlaceRow:
+        """How far it has come, for its books."""
         again = self._again
         if again is not None and again.ends and again.read >= (self.of.replay_through or 0):
             again = self._again = None
         return PlaceRow(
             self.of.id, self._live.settled, self._health.since, self._health.reason, self.of.replay,
-            again.settled if again else None, self._recovered,
+            again.settled if again else None, self.books.recovered,
         )  # fmt: skip
-
-    def take_dirty(self) -> list[Parcel]:
-        """What has to be written down; to be put back where that fails."""
-        taken, self._dirty = list(self._dirty.values()), {}
-        self._recovered = False
-        return taken
-
-    def moved(self, place: PlaceRow) -> bool:
-        """Whether *place* is another than the one that was written down last."""
-        return place != self._written
-
-    def saved(self, place: PlaceRow) -> None:
-        self._written = place._replace(recovered=False)
-
-    def put_back(self, parcels: Sequence[Parcel], place: PlaceRow) -> None:
-        self._dirty = {**{parcel.id: parcel for parcel in parcels}, **self._dirty}
-        self._recovered = self._recovered or place.recovered
 
     # its work
 
@@ -218,39 +200,11 @@ class Line:
         self._start()
 
     async def _deliver(self, parcel: Parcel) -> None:
-        terms, loop = self._terms, asyncio.get_running_loop()
-        begun, at = loop.time(), terms.clock()
-        posted, error = None, None
-        try:
-            posted = await self._posted(parcel, at)
-        except (NotSent, AnswerLost, Unfetchable) as failure:
-            error = str(failure)
-        except LookupError:
-            error = "the event is no longer kept"
-            parcel.tries = terms.tries
-        except Exception as failure:
-            log.exception("a post could not be made", subscriber=str(self.of.id))
-            error = f"it could not be made: {type(failure).__name__}"
-        finally:
-            parcel.flying = False
-        seconds = loop.time() - begun
-        DELIVERY_SECONDS.observe(seconds)
-        status, answer = (posted.status, posted.body) if posted else (None, None)
-        parcel.attempted(at, round(seconds * 1000), status=status, answer=answer, error=error)
+        status, asked = await attempt(parcel, lambda: self.of, self._letters, self._poster, self._terms)
         if status is not None and 200 <= status < 300:
             self._delivered(parcel)
         else:
-            self._failed(parcel, status, retry_after(posted.retry_after, at) if posted else None)
-
-    async def _posted(self, parcel: Parcel, at: datetime) -> Posted:
-        """Raises ``LookupError`` where there is nothing to post any more."""
-        if parcel.body is None:
-            letter = await self._letters.at(parcel.seq)
-            if letter is None:
-                raise LookupError
-            parcel.body = letter.body
-        headers = signing.headers(parcel.event_id, int(at.timestamp()), parcel.body, self.of.keys(at))
-        return await self._poster.post(self.of.url, headers, parcel.body, self._terms.deadline)
+            self._failed(parcel, status, asked)
 
     def _delivered(self, parcel: Parcel) -> None:
         if parcel.received_at and not parcel.replay:
@@ -261,7 +215,7 @@ class Line:
         self._record(parcel)
         self._queue.leave(parcel)
         if self._health.succeeded():
-            self._recovered = True
+            self.books.recovered = True
             self._queue.hurry()
 
     def _failed(self, parcel: Parcel, status: int | None, asked: float | None) -> None:
@@ -288,7 +242,7 @@ class Line:
         if not parcel.recorded:
             parcel.recorded = True
             self._untried -= 1
-        self._dirty[parcel.id] = parcel
+        self.books.note(parcel)
 
     def _replay_of(self, of: Subscription) -> Place | None:
         return None if of.replay_after is None else Place(of.replay_after)

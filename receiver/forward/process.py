@@ -96,8 +96,10 @@ class _Forwarder:
 
     async def _flush(self) -> None:
         lines = [line for line, _ in self._lines.values()]
-        taken = [(line, line.place(), line.take_dirty()) for line in lines]
-        changed = [(line, place, parcels) for line, place, parcels in taken if parcels or line.moved(place)]
+        taken = [(line, line.place(), line.books.take()) for line in lines]
+        changed = [
+            (line, place, parcels) for line, place, parcels in taken if parcels or line.books.moved(place)
+        ]
         if not changed:
             return
         rows = [parcel.row(line.of.id) for line, _, parcels in changed for parcel in parcels]
@@ -105,10 +107,10 @@ class _Forwarder:
             mine = await self._journal.log([place for _, place, _ in changed], rows, self._terms.clock())
         except BaseException:
             for line, place, parcels in changed:
-                line.put_back(parcels, place)
+                line.books.put_back(parcels, place)
             raise
         for line, place, _ in changed:
-            line.saved(place)
+            line.books.saved(place)
             if line.of.id not in mine:
                 await self._drop(line, "it is another process's now")
             elif place.disabled_reason:

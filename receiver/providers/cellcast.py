@@ -27,8 +27,8 @@ from models.events import (
 )
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
-from receiver.providers import batch, cellcast_answers, cellcast_request, multipart, reading
-from receiver.providers.base import Provider
+from receiver.providers import answers, batch, cellcast_answers, cellcast_request, multipart, reading
+from receiver.providers.cellcast_common import REGION, CellcastApi
 from receiver.providers.reading import identifier, inner, message_text, national, text, word
 
 #: Cellcast writes times without a zone; a capture of 2022 fits Melbourne's and Sydney's summer time alone
@@ -43,17 +43,13 @@ _REFUSALS = frozenset(
 Fields = Mapping[str, Any]
 
 
-class Cellcast(Provider):
+class Cellcast(CellcastApi):
     """JSON or a form sends to a thousand numbers; reports come as an array, replies lack a ``to``."""
 
     name = "cellcast"
-    kinds = frozenset({"sms", "mms"})
-    region = "AU"
     keys = {"api_key": "", "base_url": "https://cellcast.com.au/api/v3"}
     echoes_reference = True
     rate = 15.0
-    recipients_per_call = 1000
-    takes_files = True
 
     statuses = {
         "queued": Status.QUEUED, "dispatched": Status.SENT, "delivered": Status.DELIVERED,
@@ -68,6 +64,9 @@ class Cellcast(Provider):
         "expired": ErrorClass.EXPIRED,
     }
 
+    def proof(self, api_key: str) -> dict[str, str]:
+        return {"APPKEY": api_key}
+
     def parse(self, request: Request, channel: ChannelSettings) -> list[Event]:
         return reading.each(request.body, lambda fields: self._event(fields, _region(channel)))
 
@@ -76,10 +75,10 @@ class Cellcast(Provider):
 
     def call(self, submission: Submission, channel: ChannelSettings) -> Call:
         if submission.kind == "sms":
-            return self._call("POST", "send-sms", channel, cellcast_request.sms(submission))
+            return self.call_to("POST", "send-sms", channel, cellcast_request.sms(submission))
         boundary = submission.id.hex
         body = cellcast_request.mms(submission, boundary)
-        return self._call("POST", "send-mms", channel, body, multipart.content_type(boundary))
+        return self.call_to("POST", "send-mms", channel, body, multipart.content_type(boundary))
 
     def outcome(self, answer: Answer) -> Outcome:
         try:
@@ -88,7 +87,7 @@ class Cellcast(Provider):
             if verdict == "SUCCESS":
                 return cellcast_answers.accepted(fields)
         except Unreadable:
-            return reading.by_http_status(answer)
+            return answers.by_http_status(answer)
         said = text(fields.get("msg")) or text(inner(fields.get("error")).get("description"))
         error = self.errors.get(verdict, ErrorClass.UNKNOWN)
         if error is ErrorClass.THROTTLED or answer.status == 429:
@@ -97,10 +96,10 @@ class Cellcast(Provider):
                 provider_code=verdict or None,
                 provider_message=said,
                 error=ErrorClass.THROTTLED,
-                retry_after=reading.retry_after(answer.headers),
+                retry_after=answers.retry_after(answer.headers),
             )
         if verdict not in _REFUSALS:
-            meant = reading.by_http_status(answer)
+            meant = answers.by_http_status(answer)
             return replace(meant, provider_code=verdict or meant.provider_code, provider_message=said)
         return Outcome(
             Fate.REFUSED,
@@ -111,7 +110,7 @@ class Cellcast(Provider):
         )
 
     def poll(self, channel: ChannelSettings, page: int) -> Call | None:
-        return self._call("GET", f"get-responses?page={page}&type=sms", channel)
+        return self.call_to("GET", f"get-responses?page={page}&type=sms", channel)
 
     def polled(self, answer: Answer, channel: ChannelSettings) -> tuple[list[Event], bool]:
         fields = cellcast_answers.granted(answer)
@@ -128,35 +127,16 @@ class Cellcast(Provider):
     def collected(self, events: Sequence[Event], channel: ChannelSettings) -> Call | None:
         ids = [event.provider_message_id for event in events if isinstance(event, Inbound)]
         read = orjson.dumps({"message_id": [one for one in ids if one]})
-        return self._call("POST", "inbound-read-bulk", channel, read) if any(ids) else None
+        return self.call_to("POST", "inbound-read-bulk", channel, read) if any(ids) else None
 
     def ask(self, provider_message_id: str, recipient: str, channel: ChannelSettings) -> Call | None:
-        return self._call("GET", f"get-sms?message_id={quote(provider_message_id, safe='')}", channel)
+        return self.call_to("GET", f"get-sms?message_id={quote(provider_message_id, safe='')}", channel)
 
     def told(self, answer: Answer, channel: ChannelSettings) -> list[Event]:
         data = cellcast_answers.granted(answer).get("data")
         if not data:
             return []
         return reading.each_of(data, lambda fields: self._report(fields, _region(channel)))
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        channel: ChannelSettings,
-        body: bytes = b"",
-        content_type: str = "application/json",
-    ) -> Call:
-        return Call(
-            method=method,
-            url=reading.joined(channel.option("base_url") or self.keys["base_url"], path),
-            headers={
-                "APPKEY": channel.option("api_key"),
-                "accept": "application/json",
-                "content-type": content_type,
-            },
-            body=body,
-        )
 
     def _event(self, fields: Fields, region: str) -> Event:
         if "recipient" not in fields and fields.keys() & _INBOUND:
@@ -205,4 +185,4 @@ def _inbound(fields: Fields, region: str) -> Inbound:
 
 
 def _region(channel: ChannelSettings) -> str:
-    return channel.default_region or cellcast_answers.REGION
+    return channel.default_region or REGION

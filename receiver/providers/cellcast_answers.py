@@ -7,9 +7,8 @@ from models.errors import ErrorClass
 from models.events import Answer, Fate, Outcome, Unreadable
 from models.status import Status
 from receiver.providers import batch, reading
+from receiver.providers.cellcast_common import REGION
 from receiver.providers.reading import identifier, inner, national, text, word
-
-REGION = "AU"
 
 Fields = Mapping[str, Any]
 

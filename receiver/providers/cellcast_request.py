@@ -11,9 +11,10 @@ from typing import Any
 
 import orjson
 
-from models.events import OutgoingMedia, Problem, Submission
+from models.events import Problem, Submission
 from receiver import segments
 from receiver.providers import checks, multipart
+from receiver.providers.cellcast_common import numbers, sender, sender_problems, upload
 
 CARRIER = "Cellcast"
 MOST_PARTS = 6
@@ -22,8 +23,6 @@ LONGEST_DELAY = 1440
 FILE_TYPES = {"image/png": "png", "image/gif": "gif", "image/jpeg": "jpg", "image/jpg": "jpg"}
 
 _MOBILE = re.compile(r"\+614[0-9]{8}")
-_SENDER_NAME = re.compile(r"[A-Za-z0-9 -]{1,11}")
-_SENDER_NUMBER = re.compile(r"\+?[0-9]{1,16}")
 _TAG = re.compile(r"[A-Za-z0-9-]+")
 
 
@@ -62,29 +61,6 @@ def problems(submission: Submission) -> list[Problem]:
         # send-mms has none of the optional fields of send-sms
         *checks.options(CARRIER, submission.options, _OPTIONS if submission.kind == "sms" else {}),
     ]
-
-
-def numbers(submission: Submission) -> list[str]:
-    return list(submission.recipients) or [submission.recipient or ""]
-
-
-def sender(named: str | None) -> str | None:
-    """A sender as Cellcast writes it: digits without ``+``, or a name as it is."""
-    return named and named.removeprefix("+")
-
-
-def sender_problems(carrier: str, named: str | None) -> Iterator[Problem]:
-    if named and not (_SENDER_NUMBER.fullmatch(named) or _SENDER_NAME.fullmatch(named)):
-        detail = "names of at most 11 letters, digits, blanks and dashes, or numbers of at most 16 digits"
-        yield Problem("/from", f"{carrier} takes as sender {detail}")
-
-
-def upload(file: OutgoingMedia, types: dict[str, str]) -> multipart.Upload:
-    """*file* as a part of a form. Its content must have been fetched."""
-    if file.content is None:
-        raise ValueError("a file that goes out inside the call must be fetched before it")
-    kind = checks.plain_type(file) or "application/octet-stream"
-    return multipart.Upload(file.name or f"file.{types.get(kind, 'bin')}", kind, file.content)
 
 
 def _recipient_problems(recipient: str | None) -> Iterator[Problem]:

@@ -25,26 +25,21 @@ from models.events import (
 )
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
-from receiver.providers import batch, cellcast_v1_request, multipart, reading
-from receiver.providers.base import Provider
+from receiver.providers import answers, batch, cellcast_v1_request, multipart, reading
+from receiver.providers.cellcast_common import REGION, CellcastApi
 from receiver.providers.reading import identifier, inner, message_text, national, text, word
 
-REGION = "AU"
 #: the documents say message; others have seen reply, and body is what the polled list has
 _TEXT_KEYS = ("message", "reply", "body", "text")
 
 Fields = Mapping[str, Any]
 
 
-class CellcastV1(Provider):
+class CellcastV1(CellcastApi):
     """A gateway for SMS and one for MMS; one kind of callback, whose ``type`` says what it is."""
 
     name = "cellcast_v1"
-    kinds = frozenset({"sms", "mms"})
-    region = "AU"
     keys = {"api_key": "", "base_url": "https://api.cellcast.com"}
-    recipients_per_call = 1000
-    takes_files = True
 
     #: ``received`` is said of our own messages too (``type`` send), and means delivered there
     statuses = {
@@ -58,6 +53,9 @@ class CellcastV1(Provider):
     #: no code comes with a word, so only those that say why have a class
     errors = {"expired": ErrorClass.EXPIRED, "canceled": ErrorClass.CANCELED}
 
+    def proof(self, api_key: str) -> dict[str, str]:
+        return {"authorization": f"Bearer {api_key}"}
+
     def parse(self, request: Request, channel: ChannelSettings) -> list[Event]:
         return reading.each(request.body, lambda fields: self._event(fields, channel))
 
@@ -66,10 +64,10 @@ class CellcastV1(Provider):
 
     def call(self, submission: Submission, channel: ChannelSettings) -> Call:
         if submission.kind == "sms":
-            return self._call("POST", "api/v1/gateway", channel, cellcast_v1_request.sms(submission))
+            return self.call_to("POST", "api/v1/gateway", channel, cellcast_v1_request.sms(submission))
         boundary = submission.id.hex
         body = cellcast_v1_request.mms(submission, boundary)
-        return self._call("POST", "api/v1/gatewaymms", channel, body, multipart.content_type(boundary))
+        return self.call_to("POST", "api/v1/gatewaymms", channel, body, multipart.content_type(boundary))
 
     def outcome(self, answer: Answer) -> Outcome:
         try:
@@ -78,20 +76,20 @@ class CellcastV1(Provider):
             if granted:
                 return _accepted(fields)
         except Unreadable:
-            return reading.by_http_status(answer)
+            return answers.by_http_status(answer)
         said = (
             text(fields.get("message"))
             or text(fields.get("msg"))
             or text(inner(fields.get("error")).get("error"))
         )
-        meant = reading.by_http_status(answer)
+        meant = answers.by_http_status(answer)
         if granted is False and answer.status < 300:
             # most refusals come under HTTP 200
             meant = Outcome(Fate.REFUSED, status=Status.REJECTED, error=ErrorClass.UNKNOWN)
         return replace(meant, provider_message=said)
 
     def ask(self, provider_message_id: str, recipient: str, channel: ChannelSettings) -> Call | None:
-        return self._call("GET", f"api/v2/report/message/{quote(provider_message_id, safe='')}", channel)
+        return self.call_to("GET", f"api/v2/report/message/{quote(provider_message_id, safe='')}", channel)
 
     def told(self, answer: Answer, channel: ChannelSettings) -> list[Event]:
         fields = reading.keyed(reading.document(answer.body))
@@ -99,25 +97,6 @@ class CellcastV1(Provider):
         if _granted(fields) is False or not data:
             return []
         return reading.each_of(data, lambda entry: self._report(entry, channel))
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        channel: ChannelSettings,
-        body: bytes = b"",
-        content_type: str = "application/json",
-    ) -> Call:
-        return Call(
-            method=method,
-            url=reading.joined(channel.option("base_url") or self.keys["base_url"], path),
-            headers={
-                "authorization": f"Bearer {channel.option('api_key')}",
-                "accept": "application/json",
-                "content-type": content_type,
-            },
-            body=body,
-        )
 
     def _event(self, fields: Fields, channel: ChannelSettings) -> Event:
         """By ``type`` alone: an inbound message says "delivered" as well."""

@@ -12,7 +12,7 @@ import orjson
 
 from models.events import Problem, Submission
 from receiver.providers import checks, multipart, reading
-from receiver.providers.cellcast_request import numbers, sender, sender_problems, upload
+from receiver.providers.cellcast_common import numbers, sender, sender_problems, upload
 
 CARRIER = "Cellcast v1"
 COUNTRY_CODE = 61

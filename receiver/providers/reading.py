@@ -7,21 +7,18 @@ raises ``Unreadable``.
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache, lru_cache
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from models.errors import ErrorClass
-from models.events import Answer, Fate, Outcome, Unreadable
-from models.status import Status
+from models.events import Unreadable
 from receiver import phone
 
 E = TypeVar("E")
 
 LONGEST_ID = 255
-LONGEST_PAUSE = 86400.0
 #: a carrier's own keys are shorter; longer ones are not worth remembering
 _LONGEST_KEY = 64
 
@@ -42,7 +39,6 @@ _DATE_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", re.ASCII)
 #: ten digits are seconds from 2001 to 2286; three more, with a point or without, are milliseconds
 _UNIX = re.compile(r"([1-9]\d{9})(?:\.?(\d{3})\d*|\.\d+)?", re.ASCII)
 _DIALLED = re.compile(r"\+?[\d\s().\-/]{1,40}", re.ASCII)
-_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 
 
 def document(body: bytes) -> Any:
@@ -229,24 +225,3 @@ def extension(url: str) -> str:
 def content_type(url: str) -> str | None:
     """What the extension of *url* promises."""
     return CONTENT_TYPES.get(extension(url))
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, a day at most. A date is None: nobody here has a clock to hold it against."""
-    for name, value in headers.items():
-        if name.lower() == "retry-after" and _SECONDS.fullmatch(value.strip()):
-            return min(float(value), LONGEST_PAUSE)
-    return None
-
-
-def by_http_status(answer: Answer) -> Outcome:
-    """What an answer means of which only the HTTP status can be read: something before the API gave it."""
-    code, pause = f"HTTP {answer.status}", retry_after(answer.headers)
-    # A proxy that loses a request on its way says 502 or 504, and some say 503; it may have arrived all the
-    # same. A 503 that names a time to come again is a server that took nothing.
-    if answer.status in (408, 429) or (answer.status == 503 and pause is not None):
-        return Outcome(Fate.THROTTLED, provider_code=code, error=ErrorClass.THROTTLED, retry_after=pause)
-    if 300 <= answer.status < 500:
-        error = ErrorClass.ACCOUNT_PROBLEM if answer.status in (401, 403) else ErrorClass.UNKNOWN
-        return Outcome(Fate.REFUSED, status=Status.REJECTED, provider_code=code, error=error)
-    return Outcome(Fate.UNDECIDED, provider_code=code)

@@ -31,7 +31,7 @@ from models.events import (
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
 from receiver.phone import international
-from receiver.providers import reading, sinch_mms_request
+from receiver.providers import answers, reading, sinch_mms_request
 from receiver.providers.base import Provider
 from receiver.providers.reading import identifier, message_text, moment, number, text, word
 
@@ -114,7 +114,7 @@ class SinchMms(Provider):
             code = (word(fields.get("errorcode")) or "").upper()
             ids = [identifier(fields.get(key), key) for key in ("trackingid", "mmsid")]
         except Unreadable:
-            return reading.by_http_status(answer)
+            return answers.by_http_status(answer)
         if verdict == "success":
             return Outcome(
                 fate=Fate.ACCEPTED,
@@ -124,7 +124,7 @@ class SinchMms(Provider):
                 provider_message=text(fields.get("statusdetails")),
             )
         if not code and (verdict != "failure" or answer.status in (429, 503)):
-            return reading.by_http_status(answer)
+            return answers.by_http_status(answer)
         later = code in _AGAIN_LATER
         return Outcome(
             fate=Fate.THROTTLED if later else Fate.REFUSED,
@@ -132,7 +132,7 @@ class SinchMms(Provider):
             provider_code=code or None,
             provider_message=text(fields.get("errorinfo")) or text(fields.get("statusdetails")),
             error=self.errors.get(code, ErrorClass.UNKNOWN),
-            retry_after=reading.retry_after(answer.headers) if later else None,
+            retry_after=answers.retry_after(answer.headers) if later else None,
         )
 
     def _event(self, fields: Fields) -> Event:

@@ -27,7 +27,7 @@ from models.events import (
 )
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
-from receiver.providers import reading, sinch_signature, sinch_sms_request
+from receiver.providers import answers, reading, sinch_signature, sinch_sms_request
 from receiver.providers.base import Provider
 from receiver.providers.reading import identifier, moment, number, text, word
 from receiver.providers.sinch_sms_inbound import inbound
@@ -134,13 +134,13 @@ class SinchSms(Provider):
             fields = reading.keyed(reading.document(answer.body))
             batch_id = identifier(fields.get("id"), "id")
         except Unreadable:
-            return reading.by_http_status(answer)
+            return answers.by_http_status(answer)
         if 200 <= answer.status < 300 and batch_id:
             return Outcome(Fate.ACCEPTED, (batch_id,), status=Status.QUEUED, names_batch=True)
         code = word(fields.get("code"))
         # only these two are promised to carry a code; elsewhere the HTTP status is the better witness
         if answer.status not in (400, 403) or code is None:
-            return reading.by_http_status(answer)
+            return answers.by_http_status(answer)
         return Outcome(
             Fate.REFUSED,
             status=Status.REJECTED,

@@ -30,7 +30,7 @@ from models.events import (
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
 from receiver.phone import international
-from receiver.providers import reading, swift_codes, swift_parts, swift_request
+from receiver.providers import answers, reading, swift_codes, swift_parts, swift_request
 from receiver.providers.base import Provider
 from receiver.providers.reading import identifier, message_text, moment, number, word
 
@@ -81,12 +81,12 @@ class Swift(Provider):
 
     def outcome(self, answer: Answer) -> Outcome:
         """Every result for itself; of whom none speaks, the HTTP status does."""
-        pause = reading.retry_after(answer.headers)
+        pause = answers.retry_after(answer.headers)
         told = [(_recipient(result), self._result(result, pause)) for result in _results(answer)]
         if len(told) == 1 and told[0][0] is None:
             return told[0][1]
         named = {recipient: outcome for recipient, outcome in told if recipient}
-        return replace(reading.by_http_status(answer), results=named)
+        return replace(answers.by_http_status(answer), results=named)
 
     def _result(self, result: Fields, pause: float | None) -> Outcome:
         code = word(result.get("errorcode"))

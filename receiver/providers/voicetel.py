@@ -26,7 +26,7 @@ from models.events import (
 )
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
-from receiver.providers import forms, reading, voicetel_answer, voicetel_fields, voicetel_request
+from receiver.providers import answers, forms, reading, voicetel_answer, voicetel_fields, voicetel_request
 from receiver.providers.base import Provider
 from receiver.providers.reading import identifier, inner, keyed, text, word
 from receiver.providers.voicetel_answer import Refusal
@@ -100,7 +100,7 @@ class VoiceTel(Provider):
         try:
             fields = keyed(reading.document(answer.body))
         except Unreadable:
-            return reading.by_http_status(answer)
+            return answers.by_http_status(answer)
         if (word(fields.get("status")) or "").lower() == "success":
             return Outcome(
                 Fate.ACCEPTED,
@@ -109,7 +109,7 @@ class VoiceTel(Provider):
                 provider_message=text(fields.get("message")),
             )
         refusal = voicetel_answer.refusal(fields, answer)
-        return self._refused(refusal, answer) if refusal else reading.by_http_status(answer)
+        return self._refused(refusal, answer) if refusal else answers.by_http_status(answer)
 
     def ask(self, provider_message_id: str, recipient: str, channel: ChannelSettings) -> Call | None:
         """The receipts of our number: the history is kept by that, and only generation 2.2 has one."""
@@ -136,7 +136,7 @@ class VoiceTel(Provider):
     def _refused(self, refusal: Refusal, answer: Answer) -> Outcome:
         error = self.errors.get(refusal.reason)
         if error is None and re.fullmatch("[3-5][0-9][0-9]", refusal.code or ""):
-            outcome = reading.by_http_status(replace(answer, status=int(refusal.code or 0)))
+            outcome = answers.by_http_status(replace(answer, status=int(refusal.code or 0)))
             return replace(outcome, provider_code=refusal.code, provider_message=refusal.detail)
         later = error is ErrorClass.THROTTLED
         return Outcome(
@@ -145,7 +145,7 @@ class VoiceTel(Provider):
             provider_code=refusal.code,
             provider_message=refusal.detail,
             error=error or ErrorClass.UNKNOWN,
-            retry_after=reading.retry_after(answer.headers) if later else None,
+            retry_after=answers.retry_after(answer.headers) if later else None,
         )
 
     def _report(self, fields: Fields) -> Report:

@@ -4,9 +4,11 @@ One SQLite file per process in ``<data_dir>/spool``, owned under a lock; `receiv
 `receiver.drain` empties it. What cannot be read any more lies in ``<data_dir>/spool/damaged``.
 """
 
+from receiver.spool.claim import directory
 from receiver.spool.erasing import erase, waiting
 from receiver.spool.file import Kept, Record
-from receiver.spool.spool import CAPACITY, Figures, Spool, SpoolError, SpoolFull, abandoned
+from receiver.spool.keeper import Figures, SpoolError, SpoolFull
+from receiver.spool.spool import CAPACITY, Spool, abandoned
 
 __all__ = [
     "CAPACITY",
@@ -21,5 +23,3 @@ __all__ = [
     "erase",
     "waiting",
 ]
-
-from receiver.spool.claim import directory

@@ -12,6 +12,10 @@ PREFIX = "POSTBACK_"
 _OTHERS = ("CONFIG", "LOGS")
 
 
+class ConfigError(Exception):
+    """The configuration cannot be used; the message says why and what to do, in one sentence."""
+
+
 def of_validation(error: ValidationError, keys: Sequence[str], retention_keys: Sequence[str]) -> str:
     """The first mistake that *error* lists; *keys* are the known ones."""
     first = error.errors()[0]

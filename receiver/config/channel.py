@@ -1,0 +1,71 @@
+"""A channel, ``[channels.<name>]``: the keys that every provider has, and what they must be together."""
+
+import re
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from receiver.config.mistakes import ConfigError
+from receiver.config.values import Networks, Region, Strings
+
+DEFAULT_MAX_BODY = 1 << 20
+
+
+class ChannelSettings(BaseModel):
+    """One carrier account of ours: where it calls us, and how we call it.
+
+    Keys that only its provider knows (``api_key``, ``base_url``, ...) stay in ``extra``; `receiver.app`
+    holds them against what the provider declares.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
+
+    name: str
+    provider: str
+    tokens: Strings = []
+    numbers: Strings = Field(default=[], alias="from")
+    default_region: Region | None = None
+    rate: float | None = Field(default=None, gt=0)
+    expects_reports: bool | None = None
+    report_window: int | None = Field(default=None, gt=0)
+    basic: str | None = None
+    bearer: str | None = None
+    webhook_secret: str | None = None
+    allow_from: Networks = []
+    max_body: int = Field(default=DEFAULT_MAX_BODY, gt=0)
+    poll: int = Field(default=0, ge=0)
+    insecure: bool = False
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether callers have to prove themselves in a way that every provider can check."""
+        return bool(self.tokens or self.basic or self.bearer or self.allow_from)
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        return self.model_extra or {}
+
+    def option(self, key: str) -> str:
+        """A provider's own key as text, empty where the operator left it out."""
+        return str(self.extra.get(key) or "")
+
+
+def check(channel: ChannelSettings) -> None:
+    """Raises ``ConfigError``."""
+    where = f"channels.{channel.name}"
+    if not re.fullmatch(r"(?a)\w[\w.-]{0,63}", channel.name):
+        raise ConfigError(
+            f'The channel name "{channel.name}" cannot stand in a URL; use letters, digits, "_", "-" '
+            'and ".", 64 at most, and neither "-" nor "." in front.'
+        )
+    for key in ("tokens", "basic", "bearer", "webhook_secret"):
+        given = getattr(channel, key)
+        if given == "" or (isinstance(given, list) and "" in given):
+            raise ConfigError(f"{where}.{key} is empty; give it a value or leave the key out.")
+    if channel.basic and ":" not in channel.basic:
+        raise ConfigError(f'{where}.basic must be "user:password".')
+    if not (channel.authenticated or channel.webhook_secret or channel.insecure):
+        raise ConfigError(
+            f"{where} has no authentication; give it tokens, basic, bearer, webhook_secret or allow_from, "
+            "or say insecure = true."
+        )

@@ -1,0 +1,58 @@
+"""What may stand for a value: one where a list is meant, a region, a network, a variable's name."""
+
+import json
+import os
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator
+from pydantic_settings import NoDecode
+
+from receiver.config.mistakes import ConfigError
+
+Network = IPv4Network | IPv6Network
+
+
+def _listed(value: Any) -> Any:
+    """A list from what a person writes where a list of one is meant; from the environment JSON too."""
+    if not isinstance(value, str):
+        return value
+    if not value.startswith("["):
+        return [value] if value else []
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        raise ValueError('a list in the environment is written as JSON: ["one", "two"]') from None
+
+
+def _region(value: str) -> str:
+    if not re.fullmatch("[A-Z]{2}", value):
+        raise ValueError('a region is two capital letters, such as "US"')
+    return value
+
+
+def _network(value: Any) -> Any:
+    # pydantic's own message for a union names its validators instead of the key
+    return ip_network(str(value))
+
+
+Region = Annotated[str, AfterValidator(_region)]
+Strings = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
+Networks = Annotated[list[Annotated[Network, BeforeValidator(_network)]], NoDecode, BeforeValidator(_listed)]
+
+
+def resolved(value: Any, where: str) -> Any:
+    """*value* with every ``env:NAME`` in it replaced by that variable's value."""
+    if isinstance(value, dict):
+        return {key: resolved(item, f"{where}.{key}" if where else key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [resolved(item, where) for item in value]
+    if isinstance(value, str) and value.startswith("env:"):
+        name = value.removeprefix("env:")
+        if name not in os.environ:
+            raise ConfigError(
+                f"{where} is read from the environment variable {name}, which is not set; set it."
+            )
+        return os.environ[name]
+    return value

@@ -1,0 +1,144 @@
+# ruff: noqa: S608 - tables and columns are named by the schema, values are parameters
+"""What is removed, one after the other: waiting sends, spools, the words of messages, whatever is left."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from receiver import db, optouts, secrets, spool
+from receiver.config import ConfigError, Settings
+from receiver.erase.columns import Connection, columns_of_words, mask, together
+from receiver.erase.number import Number, plain_forms, wanted
+from receiver.media import store_of
+from receiver.sql import qualified
+
+BATCH = 500
+#: tables of rows that are found by the number, or are nothing without it
+_NAMED = ("payload", "reference", "submission", "idempotency", "conversation")
+#: tables that go on knowing the number by its hash; their rows of one number change together
+_HASHED = ("opt_out_entry", "opt_out")
+#: tables from which messages' words are taken
+_STRIPPED = ("message", "message_body", "event", "media", "file", "payload", "reference")
+
+
+@dataclass(slots=True)
+class Report:
+    """What was removed, or would be: rows by table, files, and requests in spools."""
+
+    messages: int = 0
+    rows: dict[str, int] = field(default_factory=dict)
+    files: int = 0
+    spooled: int = 0
+
+    def add(self, table: str, rows: int) -> None:
+        if rows:
+            self.rows[table] = self.rows.get(table, 0) + rows
+
+
+class Busy(Exception):
+    """A message to the number is on its way to its carrier just now."""
+
+
+class Erase:
+    """Each step commits by itself and may be repeated: run it again if it is interrupted."""
+
+    def __init__(self, settings: Settings, progress: Callable[[str], None] = lambda _: None) -> None:
+        keys = secrets.load(settings)
+        self._settings, self._progress = settings, progress
+        self._schema = settings.db_schema
+        self._rules = optouts.configured(settings, keys)
+        self._store = store_of(settings, keys)
+        self._report = Report()
+
+    async def run(self, number: str, *, dry: bool = False) -> Report:
+        """Raises ``Busy``, ``ConfigError`` for what is no number, and ``DatabaseError``."""
+        try:
+            sought = wanted(number)
+        except ValueError as error:
+            raise ConfigError(f"{number!r} cannot be erased: {error}.") from None
+        connection = await db.connect(self._settings.database_url)
+        try:
+            await connection.execute("SET lock_timeout = '5s'")
+            if not dry:
+                await self._stop(connection, sought)
+                # before the tables: what is drained meanwhile is found there
+                self._report.spooled = spool.erase(self._settings.data_dir, plain_forms(sought))
+                await self._strip(connection, sought)
+            await self._sweep(connection, sought, dry=dry)
+        finally:
+            await connection.close()
+        return self._report
+
+    async def _stop(self, connection: Connection, sought: Number) -> None:
+        """What waits to be sent to the number is canceled."""
+        self._progress("outbox")
+        statement = self._sql("SELECT id, channel, state FROM postback.outbox WHERE contact = $1")
+        for row in await connection.fetch(statement, sought.number):
+            if row["state"] == "calling":
+                raise Busy("A message to this number is on its way to its carrier; try again in a minute.")
+            await connection.execute(
+                self._sql("SELECT postback.cancel_for($1, $2)"), row["id"], row["channel"]
+            )
+            self._report.add("outbox", 1)
+
+    async def _hash(self, connection: Connection, sought: Number) -> None:
+        """Until the commit nobody adds to what they said: without its hash it would be lost."""
+        await connection.execute(self._sql("SELECT postback.alone_with($1)"), sought.number)
+        digest = self._rules.hash(sought.number)
+        for table in _HASHED:
+            done = await connection.execute(
+                self._sql(
+                    f"UPDATE postback.{table} SET contact = $2, contact_hash = $3"
+                    " WHERE contact = $1 AND contact_hash = ''"
+                ),
+                sought.number, sought.masked, digest,
+            )  # fmt: skip
+            self._report.add(table, _count(done))
+
+    async def _strip(self, connection: Connection, sought: Number) -> None:
+        find = self._sql("SELECT postback.messages_of($1, $2)")
+        mask = self._sql(
+            """UPDATE postback.message SET conversation_id = NULL,
+                contact = CASE WHEN contact = $2 THEN $3 ELSE contact END,
+                our_number = CASE WHEN our_number = $2 THEN $3 ELSE our_number END
+               WHERE id = ANY ($1)"""
+        )
+        while ids := await connection.fetchval(find, sought.number, BATCH):
+            async with connection.transaction():
+                files = await connection.fetch(self._sql("SELECT sha256 FROM postback.strip($1)"), ids)
+                await connection.execute(mask, ids, sought.number, sought.masked)
+            for file in files:
+                self._store.remove(file["sha256"])
+            self._report.messages += len(ids)
+            self._report.files += len(files)
+            self._progress(f"message: {self._report.messages:,}")
+
+    async def _sweep(self, connection: Connection, sought: Number, *, dry: bool) -> None:
+        """Whatever still holds the number, wherever. Rows of which it is a name go, other rows are masked."""
+        for table, columns in (await columns_of_words(connection, self._schema)).items():
+            self._progress(table)
+            name, where = f'"{self._schema}"."{table}"', f"({together(columns)}) ~ $1"
+            plain = re.sub(r"_p_(\d{6}|default)$", "", table)
+            if dry:
+                counted = f"SELECT count(*) FROM {name} WHERE {where}"
+                self._report.add(plain, await connection.fetchval(counted, sought.pattern))
+                continue
+            if plain in _NAMED:
+                done = _count(await connection.execute(f"DELETE FROM {name} WHERE {where}", sought.pattern))
+            else:
+                async with connection.transaction():
+                    if plain in _HASHED:
+                        await self._hash(connection, sought)
+                    done = await mask(connection, name, columns, where, sought)
+            self._report.add(plain, done)
+            if done or plain in _STRIPPED:
+                await connection.execute(f"VACUUM {name}")
+
+    @property
+    def _sql(self) -> Callable[[str], str]:
+        return partial(qualified, schema=self._schema)
+
+
+def _count(done: str) -> int:
+    return int(done.rpartition(" ")[2])

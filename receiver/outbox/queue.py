@@ -1,0 +1,114 @@
+"""The queue itself: claimed, marked and settled over connections of its own."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+from uuid_utils.compat import uuid7
+
+from receiver import db
+from receiver.commit import Connection, GroupCommit
+from receiver.outbox.call import CALL_LEASE, CLAIM_LEASE, Claim, PendingCall, pending_call
+from receiver.outbox.settlement import Settlement, events, settled, template
+from receiver.sql import qualified
+
+
+class Outbox:
+    """Over connections of its own: some claim, others commit marks and settlements in groups."""
+
+    def __init__(self, database_url: str, schema: str) -> None:
+        self._url = database_url
+        self._claim = qualified("SELECT * FROM postback.claim($1, $2, $3, $4, $5)", schema)
+        self._begin = qualified("SELECT * FROM postback.begin_calls($1, $2, $3, $4)", schema)
+        self._settle = qualified("SELECT postback.settle($1, $2, $3)", schema)
+        self._expire = qualified("SELECT * FROM postback.expire_leases()", schema)
+        self._pool: asyncpg.Pool[asyncpg.Record]
+        self._begins = GroupCommit[Claim, PendingCall | None](self._connect, self._write_begins, name="calls")
+        self._settlements = GroupCommit[Settlement, None](
+            self._connect, self._write_settlements, name="settlements"
+        )
+
+    async def open(self) -> None:
+        self._pool = await asyncpg.create_pool(db.plain_url(self._url), min_size=1, max_size=2)
+        self._begins.open()
+        self._settlements.open()
+
+    async def close(self) -> None:
+        await self._begins.close()
+        await self._settlements.close()
+        await self._pool.close()
+
+    async def claim(
+        self,
+        channel: str,
+        calls: int,
+        rate: float | None,
+        *,
+        recipients_per_call: int = 1,
+        call_lease: timedelta = CALL_LEASE,
+    ) -> list[Claim]:
+        """Queued rows of *channel* for up to *calls* calls; *rate* is calls per second, over all senders, and
+        *call_lease* how long each call may take."""
+        spacing = timedelta(seconds=1 / rate) if rate else None
+        rows = await self._fetch(self._claim, channel, calls, recipients_per_call, spacing, CLAIM_LEASE)
+        shared: dict[int, list[asyncpg.Record]] = defaultdict(list)
+        for row in rows:
+            shared[row["call"]].append(row)
+        return [
+            Claim(
+                ids=tuple(row["id"] for row in members),
+                turn_in=max(members[0]["turn_in"].total_seconds(), 0.0),
+                per_recipient=recipients_per_call > 1 and members[0]["kind"] == "message",
+                call_lease=call_lease,
+            )
+            for _, members in sorted(shared.items())
+        ]
+
+    async def begin(self, claim: Claim) -> PendingCall | None:
+        """Marks *claim* as ``calling``; None when it was lost meanwhile."""
+        return await self._begins.put(claim)
+
+    async def settle(self, settlement: Settlement) -> None:
+        await self._settlements.put(settlement)
+
+    async def expire_leases(self) -> list[asyncpg.Record]:
+        """Queues dead claims again; answers with the calls whose sender died before it could settle them."""
+        return await self._fetch(self._expire)
+
+    async def _fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
+        rows: list[asyncpg.Record] = await self._pool.fetch(statement, *values, timeout=5)
+        return rows
+
+    async def _connect(self) -> Connection:
+        return await db.connect(self._url)
+
+    async def _write_begins(
+        self, connection: Connection, claims: Sequence[Claim]
+    ) -> list[PendingCall | None]:
+        submissions = [uuid7() for _ in claims]
+        members = [(row, call) for call, claim in enumerate(claims) for row in claim.ids]
+        rows = await connection.fetch(
+            self._begin,
+            [row for row, _ in members],
+            [submissions[call] for _, call in members],
+            [claims[call].per_recipient for _, call in members],
+            [claims[call].call_lease for _, call in members],
+        )
+        begun: dict[UUID, list[asyncpg.Record]] = defaultdict(list)
+        for row in rows:
+            begun[row["submission_id"]].append(row)
+        return [pending_call(begun[one]) if one in begun else None for one in submissions]
+
+    async def _write_settlements(
+        self, connection: Connection, settlements: Sequence[Settlement]
+    ) -> list[None]:
+        now = datetime.now(UTC)
+        await connection.fetch(
+            self._settle,
+            [settled(s) for s in settlements],
+            [event for s in settlements if s.kind == "message" for event in events(s, now)],
+            [template(s) for s in settlements if s.kind == "template" and s.again_in is None],
+        )
+        return [None] * len(settlements)

@@ -1,0 +1,94 @@
+"""What became of a call, and what is written of it: its rows' states, their events, a template's state."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from models.errors import SPECIFICITY, ErrorClass
+from models.events import Fate, Outcome, TemplateState
+from models.status import Status, bits
+from receiver.correlate import key
+from receiver.rows import EventRow, SettledRow, TemplateRow
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of one row of a call; *again_in* seconds until the next try, None when there is none."""
+
+    id: UUID
+    kind: str
+    submission_id: UUID
+    attempt: int
+    channel: str
+    provider: str
+    outcome: Outcome
+    again_in: float | None = None
+    recipient: str | None = None
+    #: seconds until a report is overdue, None where none is awaited
+    report_within: float | None = None
+
+
+def uncertain(why: str) -> Outcome:
+    """The outcome of a call whose answer was lost."""
+    return Outcome(Fate.UNDECIDED, status=Status.UNCERTAIN, provider_message=why)
+
+
+def settled(settlement: Settlement) -> SettledRow:
+    return SettledRow(
+        settlement.id,
+        settlement.submission_id,
+        _span(settlement.again_in),
+        _span(settlement.report_within),
+    )
+
+
+def _span(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
+def events(settlement: Settlement, now: datetime) -> Iterator[EventRow]:
+    """The event of a settlement: once per id that the carrier gave, so that each id is kept. They are one
+    event under one key all the same."""
+    outcome = settlement.outcome
+    if outcome.status is None:
+        return
+    for provider_message_id in outcome.provider_message_ids or (None,):
+        yield EventRow(
+            id=uuid7(),
+            key=key("submission", str(settlement.submission_id), outcome.status),
+            type=f"message.{outcome.status}",
+            channel=settlement.channel,
+            provider=settlement.provider,
+            source="sender",
+            received_at=now,
+            status=outcome.status,
+            bits=bits(outcome.status),
+            attempt=settlement.attempt,
+            provider_code=outcome.provider_code,
+            provider_message=outcome.provider_message,
+            error_class=outcome.error,
+            error_specificity=SPECIFICITY[outcome.error] if outcome.error else None,
+            message_id=settlement.id,
+            provider_message_id=provider_message_id,
+            batch_recipient=(settlement.recipient or "") if outcome.names_batch else "",
+        )
+
+
+def template(settlement: Settlement) -> TemplateRow:
+    outcome = settlement.outcome
+    refused = outcome.fate is Fate.REFUSED
+    return TemplateRow(
+        template_id=settlement.id,
+        submission_id=settlement.submission_id,
+        candidate=uuid7(),
+        channel=settlement.channel,
+        provider=settlement.provider,
+        provider_template_id=outcome.provider_template_id,
+        state=TemplateState.FAILED if refused else TemplateState.PENDING,
+        error_class=(outcome.error or ErrorClass.UNKNOWN) if refused else None,
+        error_code=outcome.provider_code if refused else None,
+        error_message=outcome.provider_message if refused else None,
+    )

@@ -1,0 +1,98 @@
+"""Messages, alone, listed and looked up."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from models.errors import ErrorClass
+from models.status import Correlation, Outcome, Status
+from receiver.moments import Moment
+from receiver.read import examples
+from receiver.read.shapes.base import NextCursor, Shape
+from receiver.read.shapes.events import Event
+from receiver.read.shapes.media import Media
+
+
+class Error(Shape):
+    """Why a message failed, in our words and in the carrier's, and what to do about it."""
+
+    class_: ErrorClass = Field(alias="class")
+    code: str | None
+    message: str | None
+    next_step: str
+    retry: Literal["never", "later", "fix"]
+
+
+class Message(Shape):
+    """A message in either direction, as it stands now."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.MESSAGE]})
+
+    id: UUID
+    direction: Literal["outbound", "inbound"]
+    origin: Literal["api", "external", "carrier"]
+    channel: str
+    provider: str
+    kind: Literal["sms", "mms"]
+    from_: str | None = Field(alias="from")
+    to: str | None
+    text: str | None
+    subject: str | None
+    media: list[Media]
+    status: Status
+    outcome: Outcome
+    error: Error | None = Field(description="Null unless `outcome` is `failure`.")
+    conflict: bool = Field(description="A handset's receipt and a failure were both reported.")
+    delivered_as: Literal["mms", "sms"] | None
+    correlation: Correlation | None
+    client_reference: str | None
+    provider_message_ids: list[str]
+    conversation_id: UUID | None
+    in_reply_to: UUID | None
+    segments: int | None
+    metadata: dict[str, Any]
+    created_at: Moment
+    updated_at: Moment
+    redacted_at: Moment | None = Field(
+        default=None,
+        exclude_if=lambda moment: moment is None,
+        description="Present where text, files and numbers were taken out.",
+    )
+
+
+class MessageWithTimeline(Message):
+    """A message and everything that happened to it, in order of arrival."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{**examples.MESSAGE, "timeline": [examples.EVENT]}]}
+    )
+
+    timeline: list[Event]
+
+
+class MessageList(Shape):
+    data: list[Message]
+    next_cursor: str | None = NextCursor
+    created_after: Moment | None = Field(
+        default=None,
+        exclude_if=lambda moment: moment is None,
+        description="Present where the list looks back 30 days because nobody said how far.",
+    )
+
+
+class SentMessages(Shape):
+    """One message per recipient, in the order given."""
+
+    data: list[Message]
+
+
+class Missing(Shape):
+    ids: list[str]
+    provider_message_ids: list[str]
+    client_references: list[str]
+
+
+class LookupAnswer(Shape):
+    data: list[MessageWithTimeline]
+    missing: Missing

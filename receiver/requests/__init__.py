@@ -1,0 +1,24 @@
+"""What may be asked for: the bodies of the API's POST routes. Unknown fields are refused.
+
+Here is the shape only; numbers, carriers' limits and the choice of a channel are `receiver.submit`'s.
+"""
+
+from receiver.requests.messages import LookupRequest, SettleRequest
+from receiver.requests.payloads import ReplayRequest
+from receiver.requests.sends import MediaSource, Reply, ReplyRequest, SendRequest, Sent, TemplateRequest
+from receiver.requests.subscribers import ReplayFrom, SubscriberChange, SubscriberRequest
+
+__all__ = [
+    "LookupRequest",
+    "MediaSource",
+    "ReplayFrom",
+    "ReplayRequest",
+    "Reply",
+    "ReplyRequest",
+    "SendRequest",
+    "Sent",
+    "SettleRequest",
+    "SubscriberChange",
+    "SubscriberRequest",
+    "TemplateRequest",
+]

@@ -1,0 +1,137 @@
+"""A message to be sent, as a send of its own, as a reply, or as a template that is sent by its id."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
+from uuid import UUID
+
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+
+from receiver.moments import GivenMoment
+from receiver.requests.base import Name, Request
+
+MAX_RECIPIENTS = 1000
+
+Address = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+_ADDRESS_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 64}
+Recipients = Annotated[
+    list[Address],
+    Field(min_length=1, max_length=MAX_RECIPIENTS),
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _ADDRESS_SCHEMA,
+                {"type": "array", "items": _ADDRESS_SCHEMA, "minItems": 1, "maxItems": MAX_RECIPIENTS},
+            ]
+        }
+    ),
+]
+MediaUrl = Annotated[
+    str,
+    StringConstraints(
+        max_length=2048,
+        # credentials, a name or an IPv4 address, a port, the rest: no URL library trips over one of these
+        pattern=r"^https?://([A-Za-z0-9._~!$&'()*+,;=:%-]*@)?[A-Za-z0-9._~-]+(:[0-9]{1,5})?([/?#]\S*)?$",
+    ),
+]
+
+
+class MediaSource(Request):
+    """A file: where it lies, or the id of one that was uploaded. One of the two."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["url"], "properties": {"url": {"type": "string"}}},
+                {"required": ["id"], "properties": {"id": {"type": "string"}}},
+            ]
+        }
+    )
+
+    url: MediaUrl | None = None
+    id: UUID | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> "MediaSource":
+        if (self.url is None) == (self.id is None):
+            raise ValueError("must have url or id, one of them")
+        return self
+
+
+class ReplyRequest(Request):
+    """A message into a conversation: to its contact, from the number that was written to."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "We are open until six."}]})
+
+    text: str | None = None
+    subject: str | None = None
+    media: list[MediaSource] = Field(default=[], max_length=100)
+    fallback_text: str | None = Field(default=None, description="The SMS for phones that cannot take MMS.")
+    expires_at: GivenMoment | None = None
+    template_id: UUID | None = None
+    options: dict[str, Any] = Field(default={}, description="The carrier's own optional fields.")
+    client_reference: Name | None = None
+    metadata: dict[str, Any] = Field(default={}, description="Yours; comes back with the message.")
+
+
+class SendRequest(ReplyRequest):
+    """A message to one or many recipients; each becomes a message of its own."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "to": "+12065550123",
+                    "text": "Your order is on its way.",
+                    "media": [{"url": "https://example.com/map.png"}],
+                    "client_reference": "order-42",
+                }
+            ]
+        }
+    )
+
+    to: Recipients
+    from_: Address | None = Field(default=None, alias="from")
+    channel: Name | None = None
+
+
+class TemplateRequest(Request):
+    """A message to store with the carrier and to send by id."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "channel": "sinch-us",
+                    "name": "spring-sale",
+                    "subject": "Spring sale",
+                    "media": [{"url": "https://example.com/spring.png"}],
+                }
+            ]
+        }
+    )
+
+    channel: Name
+    name: Name
+    subject: str | None = None
+    text: str | None = None
+    media: list[MediaSource] = Field(default=[], max_length=100)
+    fallback_text: str | None = None
+
+
+class Reply(NamedTuple):
+    """The conversation that a reply belongs to: our number in it, and who it is with."""
+
+    conversation_number: str
+    thread: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of a `SendRequest`: one message per recipient in their order, *replayed* where an earlier
+    request with the same Idempotency-Key had made them."""
+
+    message_ids: Sequence[UUID]
+    replayed: bool = False
