@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from models import Payload
-from receiver import api, db, drain, optouts, secrets, spool
+from receiver import api, confirmations, db, drain, optouts, secrets, spool
 from receiver.api.context import Context
 from receiver.attachments import Attachments
 from receiver.auth import Auth
@@ -167,7 +167,7 @@ def _check_keys(channel: ChannelSettings) -> None:
             "webhook_secret proves nothing; give it tokens, basic, bearer or allow_from, or say "
             "insecure = true."
         )
-    wrong = provider.misconfigured(channel)
+    wrong = provider.misconfigured(channel) or confirmations.misconfigured(channel, provider)
     if wrong:
         raise ConfigError(f"channels.{channel.name}: {wrong}")
     known = [*ChannelSettings.model_fields, "from", *provider.keys]

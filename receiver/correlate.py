@@ -179,7 +179,7 @@ def _add_inbound(
             participants=list(inbound.participants),
             thread=_thread(inbound),
             metadata=orjson.dumps({**marks(asked), **inbound.metadata}).decode(),
-            consent=opt_outs.asked(asked, candidate, inbound.sender, received_at, payload_id)
+            consent=opt_outs.asked(asked, candidate, source.channel, inbound.sender, received_at, payload_id)
             if asked
             else None,
         )

@@ -1,16 +1,17 @@
 """The rules of opting out, as the configuration has them: which of our numbers count as one, what is looked
-up, and what an inbound message asks. What is stored is ``receiver/sql/optouts.sql``."""
+up, what an inbound message asks, and how that is answered. What is stored is ``receiver/sql/optouts.sql``."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 import orjson
 
 from models.optout import EVERY_NUMBER
-from receiver import phone
+from receiver import confirmations, phone
 from receiver.config import Settings
+from receiver.confirmations import Confirmation
 from receiver.keywords import Meaning, Verdict
 from receiver.rows import ConsentRow, new_id
 from receiver.secrets import Secrets
@@ -20,10 +21,12 @@ _PURPOSE = "contact"
 
 @dataclass(frozen=True, slots=True)
 class OptOuts:
-    """*groups* are numbers of ours that count as one; with None all of them do."""
+    """*groups* are numbers of ours that count as one; with None all of them do. *confirmations* are those of
+    the channels, by name, that have one."""
 
     groups: Sequence[Sequence[str]] | None = ()
     secrets: Secrets | None = None
+    confirmations: Mapping[str, Confirmation] = field(default_factory=dict)
 
     def scope(self, our_number: str | None) -> list[str] | None:
         """Those of our numbers from which an opt-out stops a send from *our_number*; None is any of them.
@@ -44,12 +47,20 @@ class OptOuts:
         return self.hashes(contact)[0]
 
     def asked(
-        self, verdict: Verdict, message_id: UUID, contact: str | None, at: datetime, payload_id: UUID | None
+        self,
+        verdict: Verdict,
+        message_id: UUID,
+        channel: str,
+        contact: str | None,
+        at: datetime,
+        payload_id: UUID | None,
     ) -> ConsentRow | None:
-        """What the inbound message asks, None where that changes nothing about who is written to. The
-        number that it was written to is not certain before it is stored."""
+        """What the inbound message on *channel* asks, None where that changes nothing about who is written
+        to. The number that it was written to is not certain before it is stored."""
         if contact is None or verdict.meaning not in (Meaning.STOP, Meaning.START, Meaning.YES):
             return None
+        stops = verdict.meaning is Meaning.STOP
+        confirmation = self.confirmations.get(channel) if stops else None
         return ConsentRow(
             id=new_id(),
             message_id=message_id,
@@ -57,13 +68,14 @@ class OptOuts:
             contact=contact,
             contact_hashes=self.hashes(contact),
             groups=self._groups(),
-            opts_out=verdict.meaning is Meaning.STOP,
+            opts_out=stops,
             only_when_out=verdict.meaning is Meaning.YES,
             at=at,
             source=verdict.source,
             certainty=verdict.certainty,
             word=verdict.word,
             payload_id=payload_id,
+            confirmation=confirmation.row(contact, at) if confirmation else None,
         )
 
     def decided(self, our_number: str, contact: str, at: datetime, *, opts_out: bool, by: str) -> ConsentRow:
@@ -90,9 +102,10 @@ class OptOuts:
 
 
 def configured(settings: Settings, secrets: Secrets) -> OptOuts:
+    confirmed = confirmations.configured(settings)
     if settings.opt_out_scope == "all":
-        return OptOuts(None, secrets)
+        return OptOuts(None, secrets, confirmed)
     groups = tuple(
         tuple(phone.international(number) for number in group) for group in settings.opt_out_groups
     )
-    return OptOuts(groups, secrets)
+    return OptOuts(groups, secrets, confirmed)

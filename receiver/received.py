@@ -90,7 +90,11 @@ def stored(part: Part, content: bytes, content_type: str, links: Links) -> Settl
 def said(part: Part, text: str, opt_outs: OptOuts) -> Settled:
     """A text part becomes text, and what it asks is asked from the moment at which the message came."""
     asked = verdict(text)
-    consent = opt_outs.asked(asked, part.message_id, part.contact, part.received_at, None) if asked else None
+    consent = (
+        opt_outs.asked(asked, part.message_id, part.channel, part.contact, part.received_at, None)
+        if asked
+        else None
+    )
     row = _row(part, "text")._replace(text=text, marks=orjson.dumps(marks(asked)).decode(), consent=consent)
     return Settled(part, row, _event(part, "media.stored"))
 

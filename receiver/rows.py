@@ -66,6 +66,14 @@ class EventRow(NamedTuple):
     guess_calling: bool = False
 
 
+class ConfirmationRow(NamedTuple):
+    id: UUID
+    kind: str
+    text: str
+    numbers: list[str]
+    expires_at: datetime
+
+
 class ConsentRow(NamedTuple):
     """*groups* is JSON, an array of arrays of our numbers; None where all count as one."""
 
@@ -84,6 +92,7 @@ class ConsentRow(NamedTuple):
     said_by: str | None = None
     told_by: str = "report"
     payload_id: UUID | None = None
+    confirmation: ConfirmationRow | None = None
 
 
 class InboundRow(NamedTuple):

@@ -136,6 +136,24 @@ async def test_stop_in_a_text_part_opts_out_from_the_moment_the_message_came(her
     assert ("rejected", "opted_out") == (stopped["status"], stopped["error"]["class"])
 
 
+async def test_stop_in_a_text_part_is_confirmed_where_its_channel_has_words_for_it(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTBACK_CHANNELS__SINCH__OPT_OUT_REPLY", "Goodbye.")
+    async with home(database_url, tmp_path) as here:
+        stop = here.files.give("1.txt", b"STOP")
+        heard = await here.fetched(stop, stop, **{"message-subject": "stop"})
+        await here.fetched(stop)
+        elsewhere = await here.fetched(stop, channel="other", **{"from": "12065550177"})
+
+        page = await here.got("/v1/messages?direction=outbound")
+
+    assert [("Goodbye.", THEM, "sinch", heard["id"], {"confirms_opt_out": "stop"})] == [
+        (m["text"], m["to"], m["channel"], m["in_reply_to"], m["metadata"]) for m in page["data"]
+    ]
+    assert "contact.opted_out" in told(elsewhere)
+
+
 async def test_a_word_that_only_may_mean_stop_marks_the_message(here: Home) -> None:
     message = await here.fetched(here.files.give("1.txt", b"please cancel my 3pm"), keyword="K")
 

@@ -11,10 +11,12 @@ import pytest
 from models.errors import ErrorClass
 from models.events import Fate, Inbound, Outcome, Report
 from models.status import Status
+from receiver.confirmations import Confirmation
 from receiver.correlate import Source
 from receiver.ingest import Ingest
 from receiver.optouts import OptOuts
-from receiver.outbox import Outbox, Settlement
+from receiver.outbox import Claim, Outbox, Settlement
+from receiver.providers.sinch_mms import SinchMms
 from sender.silence import _unconfirmed
 from tests.support.records import accept, outgoing
 from tests.support.store import CHANNEL, SCHEMA, US, arrival, postback, send, settle, store, told
@@ -71,6 +73,13 @@ SELECT contact, $3, '', id, now(), 'api', 'certain' FROM people
 """
 OURS = Source(CHANNEL.name, "sinch_mms", US)
 SILENT = Source(CHANNEL.name, "voicetel", US, guess_within=timedelta(days=3), guess_calling=True)
+CONFIRMING = OptOuts(
+    confirmations={
+        CHANNEL.name: Confirmation(
+            CHANNEL.model_copy(update={"numbers": [US], "opt_out_reply": "Goodbye."}), SinchMms()
+        )
+    }
+)
 NAMELESS = Source(CHANNEL.name, "cellcast", US)
 
 
@@ -80,11 +89,23 @@ async def stops(db: asyncpg.Connection, url: str, turn: int) -> None:
 
 async def starts(db: asyncpg.Connection, url: str, turn: int) -> None:
     await _hear(db, "STOP", turn)
-    await _hear(db, "START", turn, again=True)
+    await _hear(db, "START", turn)
 
 
-async def _hear(db: asyncpg.Connection, text: str, turn: int, *, again: bool = False) -> None:
-    ingest = Ingest("", SCHEMA, opt_outs=OptOuts())
+async def stops_and_is_told_so(db: asyncpg.Connection, url: str, turn: int) -> None:
+    await _hear(db, "STOP", turn, rules=CONFIRMING)
+    [(confirmation,)] = await db.fetch("SELECT id FROM postback.claim('sinch-us', 1, 1, NULL, '1 minute')")
+    [call] = await Outbox("", SCHEMA)._write_begins(db, [Claim((confirmation,), 0.0)])
+    assert call
+
+
+async def stops_and_starts_before_being_told_so(db: asyncpg.Connection, url: str, turn: int) -> None:
+    await _hear(db, "STOP", turn, rules=CONFIRMING)
+    await _hear(db, "START", turn)
+
+
+async def _hear(db: asyncpg.Connection, text: str, turn: int, *, rules: OptOuts = OptOuts()) -> None:  # noqa: B008
+    ingest = Ingest("", SCHEMA, opt_outs=rules)
     inbound = Inbound(f"{text}-{turn}", (text, str(turn)), sender=_person(turn), recipient=US, text=text)
     await ingest._write(db, [ingest._prepare(told(OURS, inbound))])
 
@@ -180,6 +201,8 @@ def _person(turn: int) -> str:
     [
         stops,
         starts,
+        stops_and_is_told_so,
+        stops_and_starts_before_being_told_so,
         writes_to_us_without_naming_our_number,
         writes_without_an_id_or_a_time,
         replies,

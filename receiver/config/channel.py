@@ -34,6 +34,7 @@ class ChannelSettings(BaseModel):
     allow_from: Networks = []
     max_body: int = Field(default=DEFAULT_MAX_BODY, gt=0)
     poll: int = Field(default=0, ge=0)
+    opt_out_reply: str = ""
     insecure: bool = False
 
     @property

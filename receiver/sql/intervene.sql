@@ -16,18 +16,9 @@ END $$;
 
 -- The same for somebody who is being erased.
 CREATE FUNCTION postback.cancel_for(the_message uuid, the_channel text) RETURNS boolean
-LANGUAGE plpgsql AS $$
-DECLARE
-    event postback.event_in := postback.refusal(the_message, the_channel, 'operator', clock_timestamp());
-BEGIN
-    event.key := md5('erased')::uuid;
-    event.type := 'message.canceled';
-    event.status := 'canceled';
-    event.bits := :canceled_bit;
-    event.error_class := 'canceled';
-    event.error_specificity := array_position(:error_classes, 'canceled') - 1;
-    RETURN postback.cancel(event);
-END $$;
+LANGUAGE sql AS $$
+    SELECT postback.cancel(postback.cancellation(the_message, the_channel, 'operator', clock_timestamp()))
+$$;
 
 -- Decides a message whose call had no answer, as long as no report has decided it.
 CREATE FUNCTION postback.decide(event postback.event_in) RETURNS boolean

@@ -2,37 +2,6 @@
 -- the last opt-in that covers its number, by the time at which it was said. So a STOP that waited on disk
 -- while Postgres was away counts from when it came, and the order in which entries are written is nothing.
 
-CREATE FUNCTION postback.new_id() RETURNS uuid
-LANGUAGE sql AS $$
-    SELECT (lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || '7'
-            || substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid
-$$;
-
--- What ends a message whose person does not want it.
-CREATE FUNCTION postback.refusal(message_id uuid, channel text, source text, moment timestamptz)
-RETURNS postback.event_in
-LANGUAGE plpgsql AS $$
-DECLARE
-    event postback.event_in;
-BEGIN
-    event.id := postback.new_id();
-    event.key := md5('opted out')::uuid;
-    event.type := 'message.rejected';
-    event.channel := channel;
-    event.source := source;
-    event.received_at := moment;
-    event.status := 'rejected';
-    event.bits := :rejected_bit;
-    event.part := 0;
-    event.attempt := 0;
-    event.error_class := 'opted_out';
-    event.error_specificity := :opted_out_rank;
-    event.message_id := message_id;
-    event.batch_recipient := '';
-    event.inbound := true; -- no report that had to find its message
-    RETURN event;
-END $$;
-
 -- What the events of a batch say about being written to: words of people in messages that are new with it,
 -- and carriers' refusals to write to somebody. Nearly always that is nothing, and NULL.
 CREATE FUNCTION postback.consents(
@@ -83,9 +52,10 @@ BEGIN
     RETURN consents;
 END $$;
 
--- Writes down what was said, and stops what waits to be sent against it. Answers with the events that follow
--- and their messages, for the caller to append, and with the ids of what changed anything.
--- Order of locks: message, outbox, opt-out.
+-- Writes down what was said, stops what waits to be sent against it, and confirms what is to be confirmed.
+-- Answers with the events that follow and their messages, for the caller to append, and with the ids of what
+-- changed anything.
+-- Order of locks: message, conversation, outbox, opt-out.
 CREATE FUNCTION postback.heed(
     consents postback.consent_in[], OUT events postback.event_in[], OUT targets uuid[], OUT changed uuid[])
 LANGUAGE plpgsql AS $$
@@ -94,6 +64,7 @@ DECLARE
     event postback.event_in;
     waiting uuid[];
     stopped record;
+    unheard boolean;
 BEGIN
     events := '{}';
     targets := '{}';
@@ -101,44 +72,54 @@ BEGIN
     SELECT array_agg(DISTINCT o.id) INTO waiting FROM unnest(consents) c
     CROSS JOIN LATERAL (
         SELECT o.id FROM postback.outbox o
-        WHERE c.opts_out AND o.contact = c.contact AND o.state IN ('queued', 'claimed')
-            AND (o.scope IS NULL OR c.our_number = ANY (o.scope)) OFFSET 0
+        WHERE o.contact = c.contact AND o.state IN ('queued', 'claimed')
+            AND (o.scope IS NULL OR c.our_number = ANY (o.scope)) AND postback.ends(c, o.batch) OFFSET 0
     ) o;
     PERFORM FROM postback.message m WHERE m.id = ANY (waiting) ORDER BY m.id FOR NO KEY UPDATE;
+    IF EXISTS (SELECT FROM unnest(consents) c WHERE (c.confirmation).id IS NOT NULL) THEN
+        PERFORM postback.hold_conversations(consents);
+    END IF;
     PERFORM FROM postback.outbox o WHERE o.id = ANY (waiting) ORDER BY o.id FOR UPDATE;
 
     FOR said IN SELECT * FROM unnest(consents) c ORDER BY c.contact, c.at, c.id LOOP
         PERFORM postback.alone_with(said.contact);
+        unheard := (said.confirmation).id IS NOT NULL AND postback.unheard(said);
         IF postback.enter(said) THEN
             changed := changed || said.id;
             IF said.message_id IS NOT NULL THEN
-                event := NULL;
+                event := postback.own_event(
+                    said.message_id, (SELECT m.channel FROM postback.message m WHERE m.id = said.message_id),
+                    said.told_by, said.at, NULL, 0);
                 event.id := said.id;
                 event.key := said.id;
                 event.type := CASE WHEN said.opts_out THEN 'contact.opted_out' ELSE 'contact.opted_in' END;
-                event.channel := (SELECT m.channel FROM postback.message m WHERE m.id = said.message_id);
-                event.source := said.told_by;
-                event.received_at := said.at;
-                event.bits := 0;
-                event.part := 0;
-                event.attempt := 0;
                 event.payload_id := said.payload_id;
-                event.batch_recipient := '';
-                event.inbound := true;
                 events := events || event;
                 targets := targets || said.message_id;
+                IF unheard THEN
+                    event := postback.confirm(said);
+                    events := events || event;
+                    targets := targets || event.message_id;
+                    waiting := waiting || event.message_id;
+                END IF;
             END IF;
         END IF;
-        CONTINUE WHEN NOT said.opts_out OR waiting IS NULL
-            OR (SELECT true FROM postback.opt_out l
-                WHERE l.contact = said.contact AND l.contact_hash = '' AND l.our_number = said.our_number) IS NULL;
+        CONTINUE WHEN waiting IS NULL;
         FOR stopped IN
+            -- the list decides: what was said may be older than what has been said since
             DELETE FROM postback.outbox o
             WHERE o.id = ANY (waiting) AND o.contact = said.contact AND o.state IN ('queued', 'claimed')
-                AND (o.scope IS NULL OR said.our_number = ANY (o.scope))
+                AND (o.scope IS NULL OR said.our_number = ANY (o.scope)) AND postback.ends(said, o.batch)
+                AND said.opts_out = ((
+                    SELECT true FROM postback.opt_out l
+                    WHERE l.contact = o.contact AND l.contact_hash = ''
+                        AND (o.scope IS NULL OR l.our_number = ANY (o.scope))
+                    LIMIT 1) IS NOT NULL)
             RETURNING o.id, o.channel
         LOOP
-            events := events || postback.refusal(stopped.id, stopped.channel, said.told_by, said.at);
+            events := events || CASE WHEN said.opts_out
+                THEN postback.refusal(stopped.id, stopped.channel, said.told_by, said.at)
+                ELSE postback.cancellation(stopped.id, stopped.channel, said.told_by, said.at) END;
             targets := targets || stopped.id;
         END LOOP;
     END LOOP;
@@ -155,17 +136,11 @@ $$;
 CREATE FUNCTION postback.enter(said postback.consent_in) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
-    covers text[];
+    covers CONSTANT text[] := postback.covered(said);
     before text[];
     after text[];
     number text;
 BEGIN
-    IF said.groups IS NOT NULL THEN
-        covers := coalesce(
-            (SELECT array_agg(n) FROM jsonb_array_elements(said.groups) g CROSS JOIN jsonb_array_elements_text(g) n
-             WHERE g ? said.our_number),
-            ARRAY[said.our_number]);
-    END IF;
     before := postback.opted_out_from(said, covers);
     IF said.opts_out = (before IS NOT NULL) AND (said.only_when_out OR said.source NOT IN ('keyword', 'phrase')) THEN
         RETURN false;
@@ -180,6 +155,15 @@ BEGIN
     after := postback.opted_out_from(said, covers);
     RETURN (before IS NULL) <> (after IS NULL);
 END $$;
+
+-- The numbers of ours that count as one with that which something was said to; NULL where all do.
+CREATE FUNCTION postback.covered(said postback.consent_in) RETURNS text[]
+LANGUAGE sql AS $$
+    SELECT CASE WHEN said.groups IS NOT NULL THEN coalesce(
+        (SELECT array_agg(n) FROM jsonb_array_elements(said.groups) g CROSS JOIN jsonb_array_elements_text(g) n
+         WHERE g ? said.our_number),
+        ARRAY[said.our_number]) END
+$$;
 
 -- A person's rows of the list, in clear or erased. Read by the person and by nothing else: one of our numbers
 -- has as many rows as people left it.

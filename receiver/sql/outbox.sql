@@ -52,7 +52,8 @@ END $$;
 -- made here, one per recipient where a call has several, so a report that beats the carrier's answer finds
 -- its message. Answers with what to send; a row whose claim was lost meanwhile is not among it.
 -- What its person has opted out of since it was queued ends here, and no carrier is called: an opt-out that is
--- committed before the mark always wins. (One that is not holds the row's lock, or will find it marked.)
+-- committed before the mark always wins. (One that is not holds the row's lock, or will find it marked.) Only
+-- its own confirmation passes what somebody said.
 -- Here and in `settle` ids are compared with the array too, for the reason that `located` gives.
 CREATE FUNCTION postback.begin_calls(
     ids uuid[], submissions uuid[], per_recipient boolean[], leases interval[]
@@ -73,6 +74,7 @@ BEGIN
     WHERE o.id = ANY (ids) AND o.state = 'claimed'
         AND (SELECT true FROM postback.opt_out l
              WHERE l.contact = o.contact AND l.contact_hash = '' AND (o.scope IS NULL OR l.our_number = ANY (o.scope))
+                AND postback.stops(l.source, o.batch)
              LIMIT 1) IS NOT NULL;
     PERFORM FROM postback.message m WHERE m.id = ANY (unwanted) ORDER BY m.id FOR NO KEY UPDATE;
     RETURN QUERY
@@ -84,6 +86,7 @@ BEGIN
             AND (SELECT true FROM postback.opt_out l
                  WHERE l.contact = o.contact AND l.contact_hash = ''
                     AND (o.scope IS NULL OR l.our_number = ANY (o.scope))
+                    AND postback.stops(l.source, o.batch)
                  LIMIT 1) IS NULL
         RETURNING o.id, o.submission_id, o.kind, o.channel, o.attempts, w.per_recipient
     ), submitted AS (

@@ -25,13 +25,18 @@ CREATE TYPE postback.failure_in AS (
     message_id uuid, error_class text, error_specificity integer, error_code text, error_message text
 );
 
+-- What answers an opt-out, from that of our `numbers` which it was said to, as long as it may leave.
+CREATE TYPE postback.confirmation_in AS (
+    id uuid, kind text, text text, numbers text[], expires_at timestamptz
+);
+
 -- What somebody said about being written to; `only_when_out` is a word that means nothing to those who are
 -- not opted out. `groups` are arrays of our numbers that count as one, NULL where all do; `told_by` is the
 -- source of the events that follow.
 CREATE TYPE postback.consent_in AS (
     id uuid, message_id uuid, our_number text, contact text, contact_hashes bytea[], groups jsonb,
     opts_out boolean, only_when_out boolean, at timestamptz, source text, certainty text, word text,
-    said_by text, told_by text, payload_id uuid
+    said_by text, told_by text, payload_id uuid, confirmation postback.confirmation_in
 );
 
 -- What an inbound message says; `candidate` is that of its event. `our_number` is what it was written to
