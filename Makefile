@@ -19,8 +19,8 @@ run: setup ## everything with a practice carrier, and one demonstration message;
 example: setup ## the auto-responder of examples/ in a conversation with a customer, over a practice carrier
 	$(VENV)/bin/python examples/conversation.py
 
-test: setup ## the whole suite, on two cores
-	$(VENV)/bin/pytest -n 2 --dist loadfile
+test: setup ## the whole suite, three files at a time
+	$(VENV)/bin/pytest -n 3 --dist loadfile
 
 lint: setup ## ruff, mypy strict, import rules
 	$(VENV)/bin/ruff check
