@@ -38,6 +38,8 @@ SETTINGS = {
     "unix_socket_permissions": "0700",
     "max_connections": "100",
     "shared_buffers": "128MB",
+    # Filling each new segment of the log with zeros holds every commit up, for 60 ms where this was measured.
+    "wal_init_zero": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
     # Statements and the details of errors hold people's numbers and texts: neither belongs in a log.
