@@ -35,7 +35,7 @@ from receiver.stream import Stream
 from receiver.submit import Submit
 from receiver.subscribers import Subscribers
 from receiver.templates import Templates
-from receiver.unverified import UnverifiedStore
+from receiver.unverified import Stored, UnverifiedStore
 from receiver.webhooks import PREFIX, Webhooks
 
 log = structlog.get_logger()
@@ -72,7 +72,11 @@ class App:
             providers,
             self._ingest,
             keys,
-            UnverifiedStore(lambda: _count_unverified(self._engine), away=lambda: self._ingest.away),
+            UnverifiedStore(
+                lambda: _stored_unverified(self._engine),
+                max((channel.max_body for channel in settings.channels.values()), default=1),
+                away=lambda: self._ingest.away,
+            ),
         )
         self._stream = Stream(self._engine)
         self._sheet = Sheet(settings.data_dir, "receiver")
@@ -176,9 +180,14 @@ def _check_keys(channel: ChannelSettings) -> None:
             )
 
 
-async def _count_unverified(engine: AsyncEngine) -> int:
+async def _stored_unverified(engine: AsyncEngine) -> Stored:
+    # none of these reads a body: its length stands in the row
+    sizes = (
+        func.octet_length(col(Payload.body)),
+        func.octet_length(col(Payload.query)),
+        func.pg_column_size(col(Payload.headers)),
+    )
+    size = func.coalesce(func.sum(sizes[0] + sizes[1] + sizes[2]), 0)
     async with engine.connect() as connection:
-        counted = await connection.scalars(
-            select(func.count()).select_from(Payload).where(col(Payload.state) == "unverified")
-        )
-        return counted.one()
+        found = await connection.execute(select(func.count(), size).where(col(Payload.state) == "unverified"))
+        return Stored(*found.one())

@@ -17,7 +17,7 @@ from receiver import db
 from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable, is_of_disk
 from receiver.correlate import Rows, Source, rows
 from receiver.media import Store, contents
-from receiver.metrics.definitions import found, stored
+from receiver.metrics.definitions import UNVERIFIED_NOT_KEPT, found, stored
 from receiver.optouts import OptOuts
 from receiver.rows import PayloadRow
 from receiver.spool import Record, Spool, SpoolError
@@ -106,6 +106,8 @@ class Ingest:
         try:
             await self._spool.put(Record(arrival.payload, arrival.base))
         except SpoolError as error:
+            if arrival.payload.state == "unverified":
+                UNVERIFIED_NOT_KEPT.add()
             raise Unavailable(str(error)) from error
         return arrival.payload.state
 

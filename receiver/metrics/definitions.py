@@ -3,6 +3,7 @@
 One process has one set of these; `receiver.metrics.sheet` adds up several processes'.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
@@ -36,6 +37,11 @@ AUTHENTICATION_FAILURES = Counter(
     "Requests at the carriers' door with a wrong token, or with the right one and a wrong proof.",
     ("channel", "reason"),
     [("proof",), ("token",)],
+)
+UNVERIFIED_NOT_KEPT = Counter(
+    "postback_unverified_not_kept",
+    "Requests with the right token and a wrong proof that were answered 503: as many as may be are kept.",
+    counts=defaultdict(float, {(): 0.0}),
 )
 PAYLOADS = Counter(
     "postback_payloads",
@@ -113,6 +119,7 @@ INSTRUMENTS: dict[str, Instrument] = by_name(
         ACKNOWLEDGEMENTS,
         ACKNOWLEDGEMENT_SECONDS,
         AUTHENTICATION_FAILURES,
+        UNVERIFIED_NOT_KEPT,
         PAYLOADS,
         REPORTS,
         REPORT_LAG_SECONDS,

@@ -28,6 +28,8 @@ Result = TypeVar("Result")
 CAPACITY = 1 << 30
 #: bytes of the disk that are left to everybody else
 RESERVE = 128 << 20
+#: the part of it that requests without a proof may fill: strangers must not leave carriers without room
+UNPROVEN = 0.25
 #: jobs that share a commit
 _BATCH = 256
 #: seconds between two tries to open a file that cannot be opened, and between two looks at the disk's room
@@ -109,6 +111,8 @@ class Spool:
         """Returns when *record* would survive a loss of power. Raises ``SpoolError``."""
         if not self._room and self._failed is None and time.monotonic() < self._look_at:
             raise SpoolFull("the spool is full")
+        if not record.authentic and self.figures.size >= self._capacity * UNPROVEN:
+            raise SpoolFull("the rest of the spool is for requests that are proven")
         row = packed(record)
         await self._done(partial(self._add, row))
 
