@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from models import Payload
-from receiver import api, db, drain, optouts, secrets, spool
+from receiver import api, db, optouts, secrets, spool, spooled
 from receiver.api.context import Context
 from receiver.attachments import Attachments
 from receiver.auth import Auth
@@ -57,7 +57,7 @@ class App:
         opt_outs = optouts.configured(settings, keys)
         self._spool = Spool(spool.directory(settings.data_dir.absolute())) if settings.spool else None
         self._ingest = Ingest(settings.database_url, settings.db_schema, store, opt_outs, self._spool)
-        again = drain.reader(settings.channels, providers)
+        again = spooled.reader(settings.channels, providers)
         self._drain = Drain(self._spool, self._ingest, again, self._check) if self._spool else None
         self._submit = Submit(
             settings,

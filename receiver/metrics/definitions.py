@@ -105,6 +105,10 @@ FORWARD_LAG_SECONDS = Histogram(
     "postback_forward_lag_seconds", "From an event to the subscriber's answer that it has it.", (), _LAG
 )
 SPOOL_REQUESTS = Gauge("postback_spool_requests", "Carriers' requests that wait on disk for Postgres.")
+SPOOL_HELD_REQUESTS = Gauge(
+    "postback_spool_held_requests",
+    "Of these, requests that Postgres did not take alone, while it took others.",
+)
 SPOOL_AGE_SECONDS = Gauge(
     "postback_spool_age_seconds", "How long the oldest of them has been waiting.", largest=True
 )
@@ -136,6 +140,7 @@ INSTRUMENTS: dict[str, Instrument] = by_name(
         DELIVERY_SECONDS,
         FORWARD_LAG_SECONDS,
         SPOOL_REQUESTS,
+        SPOOL_HELD_REQUESTS,
         SPOOL_AGE_SECONDS,
         SPOOL_BYTES,
         SPOOL_DAMAGED_FILES,

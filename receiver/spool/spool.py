@@ -79,7 +79,7 @@ class Spool:
         self._file: SpoolFile | None = None
         self._failed: str | None = None
         self._retry_at = self._look_at = 0.0
-        self._room = False
+        self._room = self._shrinking = False
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -116,9 +116,16 @@ class Spool:
         row = packed(record)
         await self._done(partial(self._add, row))
 
-    async def first(self, limit: int) -> list[Kept]:
-        """The oldest records, *limit* at most, in the order of their arrival. Raises ``SpoolError``."""
-        return await self._done(lambda file: file.first(limit))
+    async def first(self, limit: int, after: int = 0) -> list[Kept]:
+        """The oldest records behind number *after*, *limit* at most, in the order of their arrival. Raises
+        ``SpoolError``."""
+        return await self._done(lambda file: file.first(limit, after))
+
+    async def shrink(self) -> None:
+        """Leaves nothing of what was deleted, though some records stay; without those it goes by itself.
+        Raises ``SpoolError``."""
+        self._shrinking = True
+        await self.check()
 
     async def delete(self, kept: Sequence[Kept]) -> None:
         """Removes what is stored elsewhere now. Raises ``SpoolError``; nothing is lost by that."""
@@ -201,7 +208,8 @@ class Spool:
             except SpoolFull as full:
                 answers.append(full)
         file.commit()
-        if self.figures.records and not file.records:
+        if self._shrinking or (self.figures.records and not file.records):
+            self._shrinking = False
             file.shrink()
         self.figures = Figures(file.records, file.size(), file.oldest(), self.figures.damaged)
         if self._failed is not None:
