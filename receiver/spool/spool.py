@@ -226,8 +226,7 @@ class Spool:
                 raise SpoolError(self._failed or "the spool cannot be opened")
             if self._claim is None:
                 self._claim = next(claim.free(self.where), None) or claim.new(self.where)
-            self._file = SpoolFile(self._claim.path)
-            damage.check_log(self._file)
+            self._file = damage.opened(self._claim.path)
             self._file.count()
             damaged = damage.count(self.where)
             self.figures = Figures(self._file.records, self._file.size(), self._file.oldest(), damaged)
