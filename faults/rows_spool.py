@@ -20,6 +20,8 @@ from faults.traffic import Mixed
 
 #: requests that are in the spool when it breaks
 KEPT = 30
+#: bytes: SQLite's header of a log, a frame with its page, and that frame's own header
+LOG_HEADER, LOG_FRAME, FRAME_HEADER = 32, 24 + 4096, 24
 #: seconds for a spool that is mended to be used again
 MENDED = 10.0
 
@@ -127,6 +129,20 @@ async def _damaged(case: Case) -> set[int]:
     return {victim}
 
 
+async def _beheaded(case: Case) -> set[int]:
+    """A byte of the log that belongs to no record is another, which ends the log there for SQLite."""
+    _accepted(case, await case.callers.some(KEPT))
+    await _kill(case)
+    log = _log(case)
+    data = bytearray(log.read_bytes())
+    frames = (len(data) - LOG_HEADER) // LOG_FRAME
+    at = case.random.choice([0, *(LOG_HEADER + LOG_FRAME * frame for frame in range(frames))])
+    data[at + case.random.randrange(FRAME_HEADER)] ^= 0xFF
+    log.write_bytes(data)
+    await _comes_up(case, "beheaded")
+    return set()
+
+
 async def _destroyed(case: Case) -> set[int]:
     """Nothing of the file can be read."""
     answers = await case.callers.some(KEPT)
@@ -160,6 +176,7 @@ CASES: dict[str, Callable[[Case], Awaitable[set[int]]]] = {
     "full": _full,
     "torn": _torn,
     "damaged": _damaged,
+    "beheaded": _beheaded,
     "destroyed": _destroyed,
     "orphaned": _orphaned,
 }

@@ -134,7 +134,8 @@ def spool(settings: Settings) -> Iterator[Finding]:
     if waiting and oldest:
         age = datetime.now(UTC) - oldest
         said = f"{waiting} requests wait, the oldest for {span(age.total_seconds())}"
-        yield warning("spool", said, "they are stored when Postgres is back and a receiver runs: see to both")
+        remedy = "they are stored when Postgres is back and a receiver runs: see to both, or to why its log "
+        yield warning("spool", said, remedy + "says that they are held")
     elif not damaged:
         yield ok("spool", "empty")
 

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from models import Payload
-from receiver import api, confirmations, db, drain, optouts, secrets, spool
+from receiver import api, confirmations, db, optouts, secrets, spool, spooled
 from receiver.api.context import Context
 from receiver.attachments import Attachments
 from receiver.auth import Auth
@@ -36,7 +36,7 @@ from receiver.stream import Stream
 from receiver.submit import Submit
 from receiver.subscribers import Subscribers
 from receiver.templates import Templates
-from receiver.unverified import UnverifiedStore
+from receiver.unverified import Stored, UnverifiedStore
 from receiver.webhooks import PREFIX, Webhooks
 
 log = structlog.get_logger()
@@ -58,7 +58,7 @@ class App:
         opt_outs = optouts.configured(settings, keys)
         self._spool = Spool(spool.directory(settings.data_dir.absolute())) if settings.spool else None
         self._ingest = Ingest(settings.database_url, settings.db_schema, store, opt_outs, self._spool)
-        again = drain.reader(settings.channels, providers)
+        again = spooled.reader(settings.channels, providers)
         self._drain = Drain(self._spool, self._ingest, again, self._check) if self._spool else None
         self._submit = Submit(
             settings,
@@ -73,7 +73,11 @@ class App:
             providers,
             self._ingest,
             keys,
-            UnverifiedStore(lambda: _count_unverified(self._engine), away=lambda: self._ingest.away),
+            UnverifiedStore(
+                lambda: _stored_unverified(self._engine),
+                max((channel.max_body for channel in settings.channels.values()), default=1),
+                away=lambda: self._ingest.away,
+            ),
         )
         self._reader = Reader(settings.database_url, settings.db_schema)
         self._stream = Stream(self._reader)
@@ -180,9 +184,14 @@ def _check_keys(channel: ChannelSettings) -> None:
             )
 
 
-async def _count_unverified(engine: AsyncEngine) -> int:
+async def _stored_unverified(engine: AsyncEngine) -> Stored:
+    # none of these reads a body: its length stands in the row
+    sizes = (
+        func.octet_length(col(Payload.body)),
+        func.octet_length(col(Payload.query)),
+        func.pg_column_size(col(Payload.headers)),
+    )
+    size = func.coalesce(func.sum(sizes[0] + sizes[1] + sizes[2]), 0)
     async with engine.connect() as connection:
-        counted = await connection.scalars(
-            select(func.count()).select_from(Payload).where(col(Payload.state) == "unverified")
-        )
-        return counted.one()
+        found = await connection.execute(select(func.count(), size).where(col(Payload.state) == "unverified"))
+        return Stored(*found.one())

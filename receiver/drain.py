@@ -6,31 +6,31 @@ order, but then a backlog could only fall while we drain faster than carriers ca
 never would. Nothing depends on the order: status is a function of the set of events, and the time of
 receipt is kept.
 
+What does not go while others do is held, and tried alone (`receiver.backlog`).
+
 A process that is killed between the commit and the removal drains the same requests again. Their ids were
 made at the door and their events have keys, so nothing doubles.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-import orjson
+import asyncpg
 import structlog
 
-from models.events import Request
-from receiver.commit import Unavailable
-from receiver.config import ChannelSettings
-from receiver.correlate import Source, source_of
+from receiver.backlog import FEW, Backlog
+from receiver.commit import PATIENCE, Unavailable
+from receiver.db import DatabaseError
 from receiver.ingest import Arrival, Ingest, Unstorable
 from receiver.metrics.definitions import (
     SPOOL_AGE_SECONDS,
     SPOOL_BYTES,
     SPOOL_DAMAGED_FILES,
+    SPOOL_HELD_REQUESTS,
     SPOOL_REQUESTS,
 )
-from receiver.providers.base import Provider
 from receiver.spool import Figures, Kept, Record, Spool, SpoolError, abandoned
-from receiver.understand import understood
 
 log = structlog.get_logger()
 
@@ -38,8 +38,15 @@ log = structlog.get_logger()
 PROBE = 0.25
 #: seconds between two looks for spools whose owners are dead
 ADOPT = 5.0
-#: requests that are committed together; of the first try after an outage
-BATCH, FIRST = 256, 16
+#: requests that are committed together; after an outage it begins with `FEW`
+BATCH = 256
+#: seconds that a lone try has: the first as everybody, those after it more
+ALONE, LATER_ALONE = PATIENCE, 5 * PATIENCE
+#: seconds of lone tries, or one of them, before the others have their turn
+TURN = 1.0
+#: errors of all Postgres: nothing beyond would be taken either, and the order is kept
+_OF_ALL = ("25006", "42", "531", "533", "23514")
+_GROWING = "mdextend", "mdzeroextend"
 #: requests that are read again before others get their turn in the event loop
 _BREATH = 16
 
@@ -59,7 +66,7 @@ class Drain:
         check: Callable[[], Awaitable[None]],
     ) -> None:
         self._spool, self._ingest, self._again, self._check = spool, ingest, again, check
-        self._adopted: Spool | None = None
+        self._own, self._adopted = Backlog(spool), list[Backlog]()
         self._checked = False
         self._said = ""
         self._task: asyncio.Task[None] | None = None
@@ -74,6 +81,7 @@ class Drain:
             SPOOL_AGE_SECONDS.ask(lambda: {(): self.figures.age}),
             SPOOL_BYTES.ask(lambda: {(): self.figures.size}),
             SPOOL_DAMAGED_FILES.ask(lambda: {(): self.figures.damaged}),
+            SPOOL_HELD_REQUESTS.ask(lambda: {(): sum(backlog.held for backlog in self._backlogs)}),
         ]
         self._task = asyncio.create_task(self._run())
 
@@ -85,17 +93,23 @@ class Drain:
                 await self._task
         for end in self._gauges:
             end()
-        await self._spool.close()
+        for backlog in self._backlogs:
+            await backlog.spool.close()
+
+    @property
+    def _backlogs(self) -> list[Backlog]:
+        return [self._own, *self._adopted]
 
     @property
     def figures(self) -> Figures:
-        """Of our own spool and of the one that we empty for a dead neighbour."""
-        own = self._spool.figures
-        if self._adopted is None:
-            return own
-        theirs = self._adopted.figures
-        oldest = min(filter(None, (own.oldest, theirs.oldest)), default=None)
-        return Figures(own.records + theirs.records, own.size + theirs.size, oldest, own.damaged)
+        """Of our own spool and of those that we empty for dead neighbours."""
+        all_of = [backlog.spool.figures for backlog in self._backlogs]
+        return Figures(
+            sum(figures.records for figures in all_of),
+            sum(figures.size for figures in all_of),
+            min((figures.oldest for figures in all_of if figures.oldest), default=None),
+            self._spool.figures.damaged,
+        )
 
     async def _run(self) -> None:
         adopt_at = 0.0
@@ -108,7 +122,9 @@ class Drain:
                 if not self._checked:
                     await self._check()
                     self._checked = True
-                await self._empty(self._spool)
+                await self._tend(self._own)
+                for backlog in [*self._adopted]:
+                    await self._inherit(backlog)
                 if clock() >= adopt_at:
                     adopt_at = clock() + ADOPT
                     await self._adopt()
@@ -124,44 +140,111 @@ class Drain:
     async def _adopt(self) -> None:
         for spool in abandoned(self._spool.where):
             await spool.open()
-            self._adopted = spool
-            try:
-                log.warning("adopting the spool of a process that is gone", records=spool.figures.records)
-                await self._empty(spool)
-            finally:
-                self._adopted = None
-                await spool.close()
+            backlog = Backlog(spool)
+            self._adopted.append(backlog)
+            log.warning("adopting the spool of a process that is gone", records=spool.figures.records)
+            await self._inherit(backlog)
 
-    async def _empty(self, spool: Spool) -> None:
+    async def _inherit(self, backlog: Backlog) -> None:
+        """It is ours until it is empty: somebody else would have to find out again what does not go."""
+        keep = True
+        try:
+            await self._tend(backlog)
+            keep = backlog.spool.figures.records > 0
+        except SpoolError:
+            keep = False
+            raise
+        finally:
+            if not keep:
+                self._adopted.remove(backlog)
+                await backlog.spool.close()
+
+    async def _tend(self, backlog: Backlog) -> None:
         """Raises ``Unavailable``, ``SpoolError``."""
-        if not spool.figures.records:
+        gone = 0
+        if backlog.idle:
             # nothing to try it with: the next request will show whether Postgres is back
             self._ingest.away = False
-            return
-        drained = 0
-        while kept := await spool.first(FIRST if self._ingest.away else BATCH):
-            drained += await self._store(spool, kept)
-        log.warning("the spool is empty again", drained=drained)
-        self._said = ""
+        else:
+            gone += await self._empty(backlog)
+        gone += await self._try_alone(backlog)
+        if gone and backlog.idle and backlog.held:
+            await backlog.spool.shrink()
 
-    async def _store(self, spool: Spool, kept: Sequence[Kept]) -> int:
+    async def _empty(self, backlog: Backlog) -> int:
+        """The number of those that were stored, together with others."""
+        if backlog.puzzling:
+            if not await self._ingest.answers():
+                raise Unavailable("Postgres does not answer")
+            backlog.judge()
+        drained = 0
+        while kept := await backlog.next(FEW if self._ingest.away else BATCH):
+            failures = await self._store(backlog.spool, kept)
+            drained += len(kept) - len(failures)
+            backlog.tried(kept, [one for one, _ in failures])
+            if failures:
+                errors = [error for _, error in failures]
+                if any(map(_of_all, errors)):
+                    backlog.explained()
+                raise errors[-1]
+        if not backlog.spool.figures.records:
+            log.warning("the spool is empty again", drained=drained)
+        self._said = ""
+        return drained
+
+    async def _store(self, spool: Spool, kept: Sequence[Kept]) -> list[tuple[Kept, Exception]]:
+        """Those that were not stored, and why."""
         arrivals = []
         for number, one in enumerate(kept):
-            arrivals.append(self._again(one.record))
+            arrivals.append(self._arrival(one))
             if number % _BREATH == _BREATH - 1:
                 await asyncio.sleep(0)
-        answers = await asyncio.gather(*map(self._ingest.commit, arrivals), return_exceptions=True)
-        stored = []
+        answers = await asyncio.gather(*map(self._committed, arrivals))
+        stored, failures = [], []
         for one, answer in zip(kept, answers, strict=True):
             if isinstance(answer, Unstorable):
                 await spool.set_aside(one)
-            elif not isinstance(answer, BaseException):
+            elif answer is not None:
+                failures.append((one, answer))
+            else:
                 stored.append(one)
         await spool.delete(stored)
-        for answer in answers:
-            if isinstance(answer, BaseException) and not isinstance(answer, Unstorable):
-                raise answer
-        return len(stored)
+        return failures
+
+    def _arrival(self, kept: Kept) -> Arrival | Exception:
+        try:
+            return self._again(kept.record)
+        except Exception as error:  # noqa: BLE001 - it must not keep the others from Postgres
+            return error
+
+    async def _committed(self, arrival: Arrival | Exception) -> Exception | None:
+        if isinstance(arrival, Exception):
+            return arrival
+        try:
+            await self._ingest.commit(arrival)
+        except Exception as error:  # noqa: BLE001 - what it says is judged together with that of the others
+            return error
+        return None
+
+    async def _try_alone(self, backlog: Backlog) -> int:
+        """Tries the held ones whose time has come; the number of those that are held no more."""
+        gone = 0
+        clock = asyncio.get_running_loop().time
+        end = clock() + TURN
+        while clock() < end and (one := await backlog.due()):
+            try:
+                patience = ALONE if backlog.is_first_try(one) else LATER_ALONE
+                await self._ingest.commit_alone(self._again(one.record), patience)
+            except Unstorable:
+                await backlog.spool.set_aside(one)
+            except Exception as error:  # noqa: BLE001 - whatever it is, others go on
+                backlog.missed(one, f"{type(error).__name__}: {error}")
+                continue
+            else:
+                await backlog.spool.delete([one])
+            backlog.left(one)
+            gone += 1
+        return gone
 
     def _say(self, error: Exception) -> None:
         said = f"{type(error).__name__}: {error}"
@@ -170,33 +253,9 @@ class Drain:
             self._said = said
 
 
-def reader(
-    channels: Mapping[str, ChannelSettings], providers: Mapping[str, Provider]
-) -> Callable[[Record], Arrival]:
-    """Reads a record as the door does, but for who sent it: that was settled when it came, and a signature's
-    time would be over now."""
-
-    def again(record: Record) -> Arrival:
-        payload, channel = record.payload, channels.get(record.payload.channel)
-        if channel is None:
-            source = Source(payload.channel, "", f"channel:{payload.channel}")
-            if not record.authentic:
-                return Arrival(payload, source)
-            reason = "its channel is not configured any more"
-            return Arrival(payload._replace(state="quarantined", reason=reason), source)
-        provider = providers[channel.provider]
-        source = source_of(channel, provider)
-        if payload.state != "applied":
-            return Arrival(payload, source)
-        request = Request(
-            payload.method,
-            payload.query.encode("latin-1"),
-            orjson.loads(payload.headers),
-            payload.body,
-            payload.received_at,
-        )
-        state, why, events = understood(provider, channel, request)
-        kept = payload._replace(state=state, reason=why)
-        return Arrival(kept, source, events, record.base, late=True)
-
-    return again
+def _of_all(error: Exception) -> bool:
+    cause = error.__cause__
+    if not isinstance(cause, asyncpg.PostgresError):
+        return isinstance(cause, DatabaseError)
+    grows = (cause.server_source_function or "").startswith(_GROWING)
+    return grows or (cause.sqlstate or "").startswith(_OF_ALL)

@@ -5,7 +5,7 @@ While Postgres is away they go to the spool instead, and are answered once they 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -14,10 +14,11 @@ import structlog
 
 from models.events import Event
 from receiver import db
+from receiver.alone import Alone
 from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable, is_of_disk
 from receiver.correlate import Rows, Source, rows
 from receiver.media import Store, contents
-from receiver.metrics.definitions import found, stored
+from receiver.metrics.definitions import UNVERIFIED_NOT_KEPT, found, stored
 from receiver.optouts import OptOuts
 from receiver.rows import PayloadRow
 from receiver.spool import Record, Spool, SpoolError
@@ -75,9 +76,11 @@ class Ingest:
             "SELECT payload_id, state, channel, found_by, reports FROM postback.ingest($1, $2, $3, $4, $5)",
             schema,
         )
+        connect = partial(db.connect, database_url)
+        self._alone = Alone[_Prepared, str](connect, self._write)
         # payload ids are made before the first try, and events have keys: twice written is once written
         self._committer = GroupCommit[_Prepared, str](
-            lambda: db.connect(database_url),
+            connect,
             self._write,
             weigh=_weight,
             repeatable=True,
@@ -106,6 +109,8 @@ class Ingest:
         try:
             await self._spool.put(Record(arrival.payload, arrival.base))
         except SpoolError as error:
+            if arrival.payload.state == "unverified":
+                UNVERIFIED_NOT_KEPT.add()
             raise Unavailable(str(error)) from error
         return arrival.payload.state
 
@@ -116,7 +121,7 @@ class Ingest:
         ``quarantined``. Raises ``Unavailable``, and ``Unstorable`` where even that is refused.
         """
         try:
-            state = await self._committed(arrival)
+            state = await self._committed(arrival, self._committer.put)
         except (Unstorable, Unwritable):
             raise
         except Unavailable:
@@ -125,10 +130,19 @@ class Ingest:
         self.away = False
         return state
 
-    async def _committed(self, arrival: Arrival) -> str:
+    async def commit_alone(self, arrival: Arrival, patience: float) -> str:
+        """As `commit`, within *patience* seconds and beside everybody else: its end says nothing of how
+        Postgres is, and holds up nobody."""
+        return await self._committed(arrival, partial(self._alone.put, patience=patience))
+
+    async def answers(self) -> bool:
+        """Whether Postgres is there, whatever it takes."""
+        return await self._alone.answers()
+
+    async def _committed(self, arrival: Arrival, put: Callable[[_Prepared], Awaitable[str]]) -> str:
         try:
             await self._keep_files(arrival.events)
-            return await self._committer.put(self._prepare(arrival))
+            return await put(self._prepare(arrival))
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the bare request is kept
@@ -136,7 +150,7 @@ class Ingest:
         named = {"payload_id": str(arrival.payload.id), "channel": arrival.payload.channel}
         log.warning("quarantined", **named)
         try:
-            return await self._committer.put(_Prepared(_quarantined(arrival.payload, reason), Rows()))
+            return await put(_Prepared(_quarantined(arrival.payload, reason), Rows()))
         except Poisoned as error:
             log.error("the bare request is refused", reason=str(error), **named)
             if is_of_disk(error.__cause__):

@@ -18,7 +18,7 @@ import pytest
 from postback.embedded import EmbeddedPostgres
 from receiver import migrate
 from receiver.spool import waiting
-from receiver.unverified import UnverifiedStore
+from receiver.unverified import STRIDE, Stored, UnverifiedStore
 from tests.conftest import FAST
 from tests.support import commands
 from tests.support.processes import children, eventually, frozen
@@ -299,14 +299,61 @@ async def test_a_record_that_no_table_takes_is_set_aside_and_does_not_hold_up_th
         assert 1 == receiver.app._drain.figures.damaged
 
 
+async def test_strangers_cannot_fill_the_spool_while_postgres_is_away(
+    server: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter of it is theirs; who is proven has the rest."""
+    async with receiving(server, tmp_path) as receiver:
+        server.stop()
+        assert receiver.app._spool
+        monkeypatch.setattr(receiver.app._spool._keeper, "_capacity", 8 << 20)
+        report, large = postback("N101", "t1"), bytes(500_000)
+        client = receiver.client
+        unproven = [
+            (await client.post(receiver.hook("locked"), content=large)).status_code for _ in range(10)
+        ]
+        proven = [(await post(receiver, report))[0] for _ in range(10)]
+        [refused] = [
+            line
+            for line in (await client.get(f"{receiver.url}/metrics")).text.splitlines()
+            if line.startswith("postback_unverified_not_kept_total")
+        ]
+
+        assert [401] * 5 + [503] * 5 == unproven
+        assert [200] * 10 == proven
+        assert 5.0 <= float(refused.split()[1])
+
+
 async def test_unproven_requests_stay_bounded_while_nobody_can_count_them() -> None:
-    async def fails() -> int:
+    async def fails() -> Stored:
         raise ConnectionRefusedError
 
-    store = UnverifiedStore(fails, capacity=3, away=lambda: True)
-    assert [True, True, True, False] == [await store.reserve() for _ in range(4)]
-    store = UnverifiedStore(fails, capacity=3)
-    assert [True, True, True, False] == [await store.reserve() for _ in range(4)]
+    for away in (lambda: True, lambda: False):
+        store = UnverifiedStore(fails, 1000, Stored(3, 1000), away)
+        assert [True, True, True, False] == [await store.reserve() for _ in range(4)]
+
+
+async def test_unproven_requests_of_several_processes_stay_bounded_by_their_size_together() -> None:
+    """Each counts again before what it may have added is a stride."""
+    kept: list[int] = []
+
+    async def count() -> Stored:
+        await asyncio.sleep(0)
+        return Stored(len(kept), sum(kept))
+
+    largest, most = STRIDE // 8, 4 * STRIDE
+
+    async def call(store: UnverifiedStore) -> None:
+        for _ in range(20):
+            if await store.reserve():
+                kept.append(largest)
+                await asyncio.sleep(0)
+
+    stores = [UnverifiedStore(count, largest, Stored(10_000, most)) for _ in range(3)]
+    await asyncio.gather(*(call(store) for store in stores for _ in range(4)))
+
+    assert most <= sum(kept) <= most + len(stores) * STRIDE
+    assert not any([await store.reserve() for store in stores])
 
 
 # --- real processes ---------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ import pytest
 
 from receiver.rows import PayloadRow, new_id
 from receiver.spool import Record, Spool, SpoolError, SpoolFull, abandoned, damage, erase, waiting
-from receiver.spool.file import SpoolFile
 from tests.support import processes
 
 START = datetime(2026, 11, 21, 9, 0, 0, 123456, tzinfo=UTC)
@@ -176,14 +175,13 @@ async def test_records_before_a_torn_tail_survive_wherever_it_is_torn(tmp_path: 
         (torn / "a.sqlite").write_bytes(main)
         (torn / "a.sqlite-wal").write_bytes(log[:cut])
         whole = sum(1 for end in ends if end <= cut)
-        with closing(SpoolFile(torn / "a.sqlite")) as file:
-            damage.check_log(file)
+        with closing(damage.opened(torn / "a.sqlite")) as file:
             assert expected[:whole] == [kept.record for kept in file.first(10)], cut
         assert not (torn / "damaged").exists(), cut
         shutil.rmtree(torn)
 
 
-async def test_a_commit_lost_in_the_middle_of_the_log_is_reported(tmp_path: Path) -> None:
+async def test_commits_behind_damage_in_the_log_are_saved_and_it_is_reported(tmp_path: Path) -> None:
     """SQLite ends the log at the damaged place without a word; acknowledged records lie beyond it."""
     source, hurt = tmp_path / "source", tmp_path / "hurt"
     ends: list[int] = []
@@ -198,10 +196,10 @@ async def test_a_commit_lost_in_the_middle_of_the_log_is_reported(tmp_path: Path
     flip(hurt / log.name, ends[1] + 2000)
 
     async with opened(hurt) as spool:
-        assert [0, 1] == [one.record.payload.received_at.second for one in await spool.first(10)]
+        assert [0, 1, 2, 3] == [one.record.payload.received_at.second for one in await spool.first(10)]
         assert 1 == spool.figures.damaged
         await spool.put(record(9))
-    assert [0, 1, 9] == [one.payload.received_at.second for one in await read(hurt)]
+    assert [0, 1, 2, 3, 9] == [one.payload.received_at.second for one in await read(hurt)]
 
 
 async def test_a_file_whose_log_was_damaged_can_be_looked_into_and_loses_nothing_by_that(

@@ -3,6 +3,7 @@
 One process has one set of these; `receiver.metrics.sheet` adds up several processes'.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
@@ -36,6 +37,11 @@ AUTHENTICATION_FAILURES = Counter(
     "Requests at the carriers' door with a wrong token, or with the right one and a wrong proof.",
     ("channel", "reason"),
     [("proof",), ("token",)],
+)
+UNVERIFIED_NOT_KEPT = Counter(
+    "postback_unverified_not_kept",
+    "Requests with the right token and a wrong proof that were answered 503: as many as may be are kept.",
+    counts=defaultdict(float, {(): 0.0}),
 )
 PAYLOADS = Counter(
     "postback_payloads",
@@ -99,6 +105,10 @@ FORWARD_LAG_SECONDS = Histogram(
     "postback_forward_lag_seconds", "From an event to the subscriber's answer that it has it.", (), _LAG
 )
 SPOOL_REQUESTS = Gauge("postback_spool_requests", "Carriers' requests that wait on disk for Postgres.")
+SPOOL_HELD_REQUESTS = Gauge(
+    "postback_spool_held_requests",
+    "Of these, requests that Postgres did not take alone, while it took others.",
+)
 SPOOL_AGE_SECONDS = Gauge(
     "postback_spool_age_seconds", "How long the oldest of them has been waiting.", largest=True
 )
@@ -113,6 +123,7 @@ INSTRUMENTS: dict[str, Instrument] = by_name(
         ACKNOWLEDGEMENTS,
         ACKNOWLEDGEMENT_SECONDS,
         AUTHENTICATION_FAILURES,
+        UNVERIFIED_NOT_KEPT,
         PAYLOADS,
         REPORTS,
         REPORT_LAG_SECONDS,
@@ -129,6 +140,7 @@ INSTRUMENTS: dict[str, Instrument] = by_name(
         DELIVERY_SECONDS,
         FORWARD_LAG_SECONDS,
         SPOOL_REQUESTS,
+        SPOOL_HELD_REQUESTS,
         SPOOL_AGE_SECONDS,
         SPOOL_BYTES,
         SPOOL_DAMAGED_FILES,

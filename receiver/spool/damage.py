@@ -1,19 +1,23 @@
 """What to do with a file that is not what was written: keep it, save what can be read, go on with that."""
 
 import shutil
-import struct
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import structlog
 
 from receiver.spool import claim
 from receiver.spool.claim import SUFFIX, Claim
 from receiver.spool.file import Damaged, Record, SpoolFile, packed, unpacked
+from receiver.spool.salvage import Log
 
 log = structlog.get_logger()
 
 DIRECTORY = "damaged"
-_HEADER, _FRAME_HEADER = 32, 24
 
 
 def count(where: Path) -> int:
@@ -58,25 +62,72 @@ def rescue(damaged: Claim, reason: str) -> Claim:
     return fresh
 
 
-def check_log(file: SpoolFile) -> None:
-    """Reports commits in the write-ahead log that SQLite could not read back, and sets a copy of it aside.
+def opened(path: Path) -> SpoolFile:
+    """The file at *path*. Commits in its write-ahead log that SQLite could not read back are reported, what
+    is whole in them is saved into the file, and a copy of both is set aside.
 
     SQLite ends a log at its first damaged frame without a word, which is right for the torn end of a
-    crash. A whole commit beyond that point was a record that somebody was promised.
+    crash. A whole commit beyond that point was a record that somebody was promised. The log is looked at
+    before anybody writes to the file: that would go where the frames lie that SQLite does not know of.
+
+    Raises what `SpoolFile` does.
     """
-    path = file.path.with_name(f"{file.path.name}-wal")
-    try:
-        written = _last_commit(path)
-    except OSError:
-        return
-    read = file.logged()
-    if written <= read:
-        return
-    kept = _free_name(file.path.parent / DIRECTORY, file.path.name)
+    with _as_it_lies(path.with_name(f"{path.name}-wal")) as data:
+        if data is None:
+            return SpoolFile(path)
+        with closing(sqlite3.connect(path)) as connection:
+            (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+            (_, read, _) = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            read, lying = max(read, 0), Log(data, page_size)
+            unread = max(0, lying.written - read)
+            kept = _set_aside(path, connection, data) if unread else None
+        file = SpoolFile(path)
+        if kept:
+            try:
+                saved = _save(file, lying.records(read))
+            except BaseException:
+                file.close()
+                raise
+            said = "the end of the spool's log cannot be read"
+            log.error(said, frames=unread, saved=saved, set_aside=str(kept))
+        return file
+
+
+@contextmanager
+def _as_it_lies(path: Path) -> Iterator[mmap | None]:
+    """A copy of the log that goes with this process, None where there is no log, or no room."""
+    with ExitStack() as stack:
+        try:
+            copy = stack.enter_context(TemporaryFile(dir=path.parent))
+            with path.open("rb") as log_file:
+                shutil.copyfileobj(log_file, copy)
+            copy.flush()
+            data = stack.enter_context(mmap(copy.fileno(), 0, access=ACCESS_READ))
+        except (OSError, ValueError):  # the latter for one that is empty
+            yield None
+        else:
+            yield data
+
+
+def _set_aside(path: Path, connection: sqlite3.Connection, data: mmap) -> Path:
+    kept = _free_name(path.parent / DIRECTORY, path.name)
     claim.made(kept.parent)
-    file.copy(kept)
-    shutil.copy(path, kept.with_name(f"{kept.name}-wal"))
-    log.error("the end of the spool's log cannot be read", frames=written - read, set_aside=str(kept))
+    kept.touch(mode=0o600)
+    with closing(sqlite3.connect(kept)) as other:
+        connection.backup(other)
+    kept.with_name(f"{kept.name}-wal").write_bytes(data)
+    return kept
+
+
+def _save(file: SpoolFile, records: Sequence[Record]) -> int:
+    """The number of those that were not there."""
+    known = file.identities()
+    new = [record for record in records if record.payload.id.bytes not in known]
+    file.begin()
+    for record in new:
+        file.add(packed(record))
+    file.commit()
+    return len(new)
 
 
 def _copy(source: Path, target: Path) -> tuple[int, int]:
@@ -130,20 +181,3 @@ def _free_name(aside: Path, name: str) -> Path:
         number += 1
         name = f"{stem}.{number}{SUFFIX}"
     return aside / name
-
-
-def _last_commit(path: Path) -> int:
-    """The number of the log's last frame that ends a commit of the present round, by its header alone."""
-    with path.open("rb") as wal:
-        header = wal.read(_HEADER)
-        if len(header) < _HEADER:
-            return 0
-        (page_size, salt) = struct.unpack(">I", header[8:12])[0], header[16:24]
-        last = number = 0
-        while len(frame := wal.read(_FRAME_HEADER)) == _FRAME_HEADER:
-            number += 1
-            if frame[8:16] == salt and frame[4:8] != bytes(4) and len(wal.read(page_size)) == page_size:
-                last = number
-                continue
-            wal.seek(_HEADER + number * (_FRAME_HEADER + page_size))
-    return last

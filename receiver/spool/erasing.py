@@ -15,6 +15,7 @@ _PIECE = 1 << 20
 def waiting(data_dir: Path) -> int:
     """Records in all spools of *data_dir*, whoever owns them. Raises ``OSError`` and ``sqlite3.Error``."""
     total = 0
+    _mend(claim.directory(data_dir))
     for path in _files(claim.directory(data_dir)):
         with closing(SpoolFile(path)) as file:
             total += file.count()
@@ -34,12 +35,23 @@ def erase(data_dir: Path, forms: Collection[str]) -> int:
         return 0
     wanted = re.compile(b"|".join(map(re.escape, found)))
     where, removed = claim.directory(data_dir), 0
+    _mend(where)
     for path in _files(where):
         with closing(SpoolFile(path)) as file:
             removed += _erased(file, wanted)
     for path in (where / damage.DIRECTORY).glob("*"):
         _mask(path, wanted, max(map(len, found)))
     return removed
+
+
+def _mend(where: Path) -> None:
+    """Opens what nobody owns as its next owner would: the last one to close a file takes its log away, and
+    with it what lies behind damage there."""
+    for claimed in claim.free(where):
+        try:
+            damage.opened(claimed.path).close()
+        finally:
+            claimed.release()
 
 
 def _erased(file: SpoolFile, wanted: re.Pattern[bytes]) -> int:

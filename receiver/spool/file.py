@@ -6,7 +6,6 @@ record is what shows that it came back as it was written.
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
@@ -138,17 +137,9 @@ class SpoolFile:
         found = self._connection.execute("SELECT received_at FROM record ORDER BY seq LIMIT 1").fetchone()
         return _moment(found[0]) if found else None
 
-    def logged(self) -> int:
-        """Frames of the write-ahead log that SQLite takes for committed."""
-        (_, frames, _) = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        return int(frames)
-
-    def copy(self, target: Path) -> None:
-        """Through SQLite: whoever opens and closes the file himself takes from this process the locks that it
-        has on it, and the next process to look in would remove the log from under us."""
-        target.touch(mode=0o600)
-        with closing(sqlite3.connect(target)) as other:
-            self._connection.backup(other)
+    def identities(self) -> set[bytes]:
+        """The ids of all records."""
+        return {identity for (identity,) in self._connection.execute("SELECT id FROM record")}
 
     def shrink(self) -> None:
         """Gives the room of deleted records back to the disk, and leaves nothing of them in the log."""

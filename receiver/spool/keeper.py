@@ -20,6 +20,8 @@ log = structlog.get_logger()
 #: what somebody wants done with the file, inside a transaction
 Job: TypeAlias = Callable[[SpoolFile], Any]
 
+#: the part of the room that requests without a proof may fill: strangers must not leave carriers without any
+UNPROVEN = 0.25
 #: seconds between two tries to open a file that cannot be opened, and between two looks at the disk's room
 _RETRY, _LOOK = 1.0, 0.5
 
@@ -50,7 +52,7 @@ class Figures(NamedTuple):
 class Keeper:
     """One file of *where* at a time: that of *claimed*, else one that nobody owns, else a new one.
 
-    All of it belongs to the spool's thread, but for `figures`, `usable` and `full`.
+    All of it belongs to the spool's thread, but for `figures`, `usable`, `full` and `crowded`.
     """
 
     def __init__(self, where: Path, claimed: Claim | None, capacity: int, reserve: int) -> None:
@@ -62,7 +64,7 @@ class Keeper:
         self._file: SpoolFile | None = None
         self._failed: str | None = None
         self._retry_at = self._look_at = 0.0
-        self._room = False
+        self._room = self._shrinking = False
 
     @property
     def usable(self) -> bool:
@@ -73,6 +75,11 @@ class Keeper:
     def full(self) -> bool:
         """Whether there was no room a moment ago, so that nobody has to look again."""
         return not self._room and self._failed is None and time.monotonic() < self._look_at
+
+    @property
+    def crowded(self) -> bool:
+        """Whether requests without a proof have had their part."""
+        return self.figures.size >= self._capacity * UNPROVEN
 
     def commit(self, jobs: Sequence[Job]) -> list[Any]:
         """All of *jobs* in one transaction; an answer, or an exception, for each. Raises ``SpoolError``."""
@@ -102,6 +109,11 @@ class Keeper:
         file.delete([kept])
         self.figures = self.figures._replace(damaged=damage.count(self.where))
 
+    def shrink(self, file: SpoolFile) -> None:
+        """As a job: nothing is left of what was deleted, though some records stay."""
+        file.prove()
+        self._shrinking = True
+
     def let_go(self) -> None:
         """Of the file and of the claim on it."""
         empty = self._file is not None and not self.figures.records
@@ -122,7 +134,8 @@ class Keeper:
             except SpoolFull as full:
                 answers.append(full)
         file.commit()
-        if self.figures.records and not file.records:
+        if self._shrinking or (self.figures.records and not file.records):
+            self._shrinking = False
             file.shrink()
         self.figures = Figures(file.records, file.size(), file.oldest(), self.figures.damaged)
         if self._failed is not None:
@@ -139,8 +152,7 @@ class Keeper:
                 raise SpoolError(self._failed or "the spool cannot be opened")
             if self._claim is None:
                 self._claim = next(claim.free(self.where), None) or claim.new(self.where)
-            self._file = SpoolFile(self._claim.path)
-            damage.check_log(self._file)
+            self._file = damage.opened(self._claim.path)
             self._file.count()
             damaged = damage.count(self.where)
             self.figures = Figures(self._file.records, self._file.size(), self._file.oldest(), damaged)

@@ -75,12 +75,20 @@ class Spool:
         """Returns when *record* would survive a loss of power. Raises ``SpoolError``."""
         if self._keeper.full:
             raise SpoolFull("the spool is full")
+        if not record.authentic and self._keeper.crowded:
+            raise SpoolFull("the rest of the spool is for requests that are proven")
         row = packed(record)
         await self._done(partial(self._keeper.add, row))
 
-    async def first(self, limit: int) -> list[Kept]:
-        """The oldest records, *limit* at most, in the order of their arrival. Raises ``SpoolError``."""
-        return await self._done(lambda file: file.first(limit))
+    async def first(self, limit: int, after: int = 0) -> list[Kept]:
+        """The oldest records behind number *after*, *limit* at most, in the order of their arrival. Raises
+        ``SpoolError``."""
+        return await self._done(lambda file: file.first(limit, after))
+
+    async def shrink(self) -> None:
+        """Leaves nothing of what was deleted, though some records stay; without those it goes by itself.
+        Raises ``SpoolError``."""
+        await self._done(self._keeper.shrink)
 
     async def delete(self, kept: Sequence[Kept]) -> None:
         """Removes what is stored elsewhere now. Raises ``SpoolError``; nothing is lost by that."""

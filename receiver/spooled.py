@@ -1,0 +1,45 @@
+"""Reads a request that waited in the spool."""
+
+from collections.abc import Callable, Mapping
+
+import orjson
+
+from models.events import Request
+from receiver.config import ChannelSettings
+from receiver.correlate import Source, source_of
+from receiver.ingest import Arrival
+from receiver.providers.base import Provider
+from receiver.spool import Record
+from receiver.understand import understood
+
+
+def reader(
+    channels: Mapping[str, ChannelSettings], providers: Mapping[str, Provider]
+) -> Callable[[Record], Arrival]:
+    """Reads a record as the door does, but for who sent it: that was settled when it came, and a signature's
+    time would be over now."""
+
+    def again(record: Record) -> Arrival:
+        payload, channel = record.payload, channels.get(record.payload.channel)
+        if channel is None:
+            source = Source(payload.channel, "", f"channel:{payload.channel}")
+            if not record.authentic:
+                return Arrival(payload, source)
+            reason = "its channel is not configured any more"
+            return Arrival(payload._replace(state="quarantined", reason=reason), source)
+        provider = providers[channel.provider]
+        source = source_of(channel, provider)
+        if payload.state != "applied":
+            return Arrival(payload, source)
+        request = Request(
+            payload.method,
+            payload.query.encode("latin-1"),
+            orjson.loads(payload.headers),
+            payload.body,
+            payload.received_at,
+        )
+        state, why, events = understood(provider, channel, request)
+        kept = payload._replace(state=state, reason=why)
+        return Arrival(kept, source, events, record.base, late=True)
+
+    return again
