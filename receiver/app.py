@@ -130,7 +130,7 @@ class App:
                 with suppress(TimeoutError):  # a frozen server does not even say goodbye
                     async with asyncio.timeout(PATIENCE):
                         await self._engine.dispose()
-                        await self._reader.close()
+                await self._reader.close()
 
     def hush(self) -> None:
         """Ends the streams of all who listen: they would hold up the end of the server."""

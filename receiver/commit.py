@@ -8,14 +8,13 @@ acquire and a statement time-out would both wait for a frozen server) and its ca
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 import asyncpg
 import structlog
 
-from receiver.db import DatabaseError
+from receiver.db import DatabaseError, let_go
 from receiver.metrics.definitions import committed, not_committed
 
 log = structlog.get_logger()
@@ -200,9 +199,9 @@ class GroupCommit(Generic[Item, Result]):
         if connection is None:
             return
         if gently:
-            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                await connection.close(timeout=1)
-        connection.terminate()
+            await let_go(connection)
+        else:
+            connection.terminate()
 
 
 def _is_stale(error: Exception) -> bool:

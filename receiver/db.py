@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -17,6 +17,8 @@ log = structlog.get_logger()
 
 MINIMUM_VERSION = 15
 CONNECT_TIMEOUT = 10.0
+#: seconds for a connection to be closed in order
+GOODBYE = 1.0
 #: seconds for a database to answer to somebody who can begin without it
 START_PATIENCE = 2.0
 
@@ -78,13 +80,46 @@ async def connect(database_url: str, **options: Any) -> "asyncpg.Connection[asyn
         raise DatabaseError(f"The database refuses the connection: {error}; check database_url.") from None
 
 
+@asynccontextmanager
+async def connected(database_url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    """One plain connection, for as long as it is needed. Raises ``DatabaseError``."""
+    connection = await connect(database_url)
+    try:
+        yield connection
+    finally:
+        await let_go(connection)
+
+
+@asynccontextmanager
+async def pooled(
+    pool: "asyncpg.Pool[asyncpg.Record]", within: float
+) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    """A connection of *pool*, waited for *within* seconds. It does not go back after a failure: the pool
+    would first wait until the server says that a statement is canceled, and a frozen one never does."""
+    async with pool.acquire(timeout=within) as connection:
+        try:
+            yield connection
+        except BaseException:
+            connection.terminate()
+            raise
+
+
+async def let_go(held: "asyncpg.Connection[asyncpg.Record] | asyncpg.Pool[asyncpg.Record]") -> None:
+    """Closes *held* in order, or at once where the server has no part in that: a frozen one never says
+    goodbye, and whoever waits for it does not end."""
+    try:
+        async with asyncio.timeout(GOODBYE):
+            await held.close()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        held.terminate()
+
+
 async def check(database_url: str, schema: str | None = None) -> None:
     """Whether the server answers, is new enough and, if *schema* is named, migrated.
 
     Raises ``DatabaseError``.
     """
-    connection = await connect(database_url)
-    try:
+    async with connected(database_url) as connection:
         version = connection.get_server_version().major
         if version < MINIMUM_VERSION:
             raise DatabaseError(
@@ -93,9 +128,6 @@ async def check(database_url: str, schema: str | None = None) -> None:
         migrated = f'"{schema}".feed_head'
         if schema is not None and await connection.fetchval("SELECT to_regclass($1)", migrated) is None:
             raise DatabaseError(f'The schema "{schema}" is not migrated; run: postback migrate')
-    finally:
-        with suppress(OSError, asyncpg.PostgresError):
-            await connection.close()
 
 
 async def reached(check: Callable[[], Awaitable[None]]) -> bool:

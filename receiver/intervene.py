@@ -43,24 +43,18 @@ class Interventions:
     async def redact(self, message_id: UUID, contact: str | None) -> list[bytes]:
         """Takes words, files, raw requests and the number out of a message; the SHA-256 of the files that
         nothing names any more. Raises ``Problem`` while it waits to be sent."""
-        connection = await db.connect(self._url)
-        try:
+        async with db.connected(self._url) as connection:
             masked = phone.redacted(contact) if contact else None
             files: list[bytes] | None = await connection.fetchval(
                 self._redact, message_id, masked, timeout=10
             )
-        finally:
-            await connection.close()
         if files is None:
             raise Problem(Code.NOT_CANCELABLE, "The message waits to be sent; cancel it first.")
         return files
 
     async def _run(self, statement: str, given: EventRow | ConsentRow) -> bool:
-        connection = await db.connect(self._url)
-        try:
+        async with db.connected(self._url) as connection:
             return bool(await connection.fetchval(statement, given, timeout=5))
-        finally:
-            await connection.close()
 
 
 def _event(message_id: UUID, channel: str, provider: str, status: Status, source: str) -> EventRow:

@@ -82,8 +82,7 @@ async def run(
     Raises ``DatabaseError``, and Postgres's errors where it goes away.
     """
     report, cutoffs = Report(), Cutoffs.at(now, settings.retention)
-    connection = await db.connect(settings.database_url)
-    try:
+    async with db.connected(settings.database_url) as connection:
         await _keep_months(connection, settings.db_schema, now, cutoffs, report)
         for sweep in SWEEPS:
             cutoff = cutoffs.of(sweep.kind)
@@ -95,8 +94,6 @@ async def run(
             except OSError as error:
                 report.postponed.append(f"The store of files does not answer ({error.strerror or error}).")
         await connection.execute(qualified(_RAN, settings.db_schema), TURN, SPACING)
-    finally:
-        await connection.close()
     return report
 
 
@@ -175,11 +172,8 @@ async def _keep_tidy(settings: Settings, look: float) -> None:
 
 async def _is_our_turn(settings: Settings, name: str, spacing: timedelta) -> bool:
     take = qualified("SELECT postback.take_turn($1, $2)", settings.db_schema)
-    connection = await db.connect(settings.database_url)
-    try:
+    async with db.connected(settings.database_url) as connection:
         return bool(await connection.fetchval(take, name, spacing))
-    finally:
-        await connection.close()
 
 
 def _tell(report: Report) -> None:

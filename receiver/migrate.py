@@ -26,14 +26,12 @@ async def upgrade(database_url: str, schema: str) -> None:
     """
     await db.check(database_url)
     await _run(database_url, schema, lambda config: command.upgrade(config, HEAD))
-    connection = await db.connect(database_url)
-    try:
-        await partitions.make(connection, schema, datetime.now(UTC))
-    except partitions.Busy as error:
-        # those of the next months are there already, or nobody could be so busy
-        log.warning("partitions are made later", reason=str(error))
-    finally:
-        await connection.close()
+    async with db.connected(database_url) as connection:
+        try:
+            await partitions.make(connection, schema, datetime.now(UTC))
+        except partitions.Busy as error:
+            # those of the next months are there already, or nobody could be so busy
+            log.warning("partitions are made later", reason=str(error))
 
 
 async def downgrade(database_url: str, schema: str, revision: str = "base") -> None:

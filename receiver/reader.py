@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import orjson
 
-from receiver.db import CONNECT_TIMEOUT, plain_url
+from receiver.db import CONNECT_TIMEOUT, let_go, plain_url, pooled
 from receiver.sql import qualified
 
 #: seconds that somebody who asks waits for a connection, and for an answer
@@ -59,9 +59,9 @@ class Reader:
         self._pool: asyncpg.Pool[Row] | None = None
 
     async def close(self) -> None:
-        """Waits for what is being read."""
+        """Waits a moment for what is being read."""
         if self._pool is not None:
-            await self._pool.close()
+            await let_go(self._pool)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Snapshot]:
@@ -84,8 +84,7 @@ class Reader:
                 init=_with_json,
             )
             await self._pool
-        async with (
-            self._pool.acquire(timeout=TURN) as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
+        async with pooled(self._pool, TURN) as connection:
+            await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield Snapshot(connection, self._schema)
+            await connection.execute("COMMIT")

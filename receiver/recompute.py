@@ -27,26 +27,20 @@ class Stretch:
 
 
 async def count(settings: Settings) -> int:
-    connection = await db.connect(settings.database_url)
-    try:
+    async with db.connected(settings.database_url) as connection:
         found: int = await connection.fetchval(
             qualified("SELECT count(*) FROM postback.message", settings.db_schema)
         )
         return found
-    finally:
-        await connection.close()
 
 
 async def run(settings: Settings, after: UUID = START) -> AsyncIterator[Stretch]:
     """Every message after *after*, in the order of the ids; each stretch is committed when it is yielded."""
     statement = qualified("SELECT postback.recompute($1, $2, $3)", settings.db_schema)
-    connection = await db.connect(settings.database_url)
-    try:
+    async with db.connected(settings.database_url) as connection:
         while True:
             answer = orjson.loads(await connection.fetchval(statement, after, BATCH, new_id()))
             if answer["last"] is None:
                 return
             after = UUID(answer["last"])
             yield Stretch(answer["looked_at"], after, changes(answer["messages"]))
-    finally:
-        await connection.close()

@@ -56,11 +56,8 @@ class Replay:
         )
 
     async def count(self, selection: Selection) -> int:
-        connection = await db.connect(self._url)
-        try:
+        async with db.connected(self._url) as connection:
             return await kept.count(connection, selection, self._schema)
-        finally:
-            await connection.close()
 
     async def run(
         self,
@@ -72,15 +69,12 @@ class Replay:
     ) -> AsyncIterator[Summary]:
         """Replays *selection* after the payload *after*, oldest first, *most* payloads of it, at *rate* a
         second. Yields what each committed batch came to; whoever stops listening stops it there."""
-        connection = await db.connect(self._url)
-        try:
+        async with db.connected(self._url) as connection:
             async for payloads in self._pages(connection, selection, after, most):
                 began = time.monotonic()
                 yield await self._written(connection, [await self._reader.read(one) for one in payloads])
                 if rate:
                     await asyncio.sleep(max(0.0, began + len(payloads) / rate - time.monotonic()))
-        finally:
-            await connection.close()
 
     async def predict(
         self, selection: Selection, *, after: UUID = START, most: int | None = None
@@ -90,8 +84,7 @@ class Replay:
         Payloads that meet in a message are taken together, so that the second one sees what the first would
         have done. They have to be known first: empty summaries come while they are looked through.
         """
-        connection = await db.connect(self._url)
-        try:
+        async with db.connected(self._url) as connection:
             names: dict[UUID, frozenset[Any]] = {}
             async for payloads in self._pages(connection, selection, after, most):
                 for payload in payloads:
@@ -103,8 +96,6 @@ class Replay:
                 )
                 readings = [await self._reader.read(one, files=False) for one in found]
                 yield await self._written(connection, readings, dry=True)
-        finally:
-            await connection.close()
 
     async def _pages(
         self, connection: Connection, selection: Selection, after: UUID, most: int | None

@@ -25,7 +25,7 @@ log = structlog.get_logger()
 #: seconds between looks for leases that ran out
 LEASE_LOOK = 5.0
 #: seconds that calls under way get when the process is told to stop
-GRACE = 8.0
+GRACE = 7.0
 
 
 async def run(settings: Settings, providers: Mapping[str, Provider], stop: asyncio.Event) -> None:
@@ -69,8 +69,7 @@ async def _send(settings: Settings, providers: Mapping[str, Provider], stop: asy
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(sender.finish(GRACE) for sender in senders))
-    await ingest.close()
-    await outbox.close()
+    await asyncio.gather(ingest.close(), outbox.close())
 
 
 async def _watch_leases(outbox: Outbox, settings: Settings, providers: Mapping[str, Provider]) -> None:

@@ -53,14 +53,11 @@ class Poll:
             await asyncio.sleep(min(self._channel.poll, 5))
 
     async def _is_our_turn(self) -> bool:
-        connection = await db.connect(self._settings.database_url)
-        try:
+        async with db.connected(self._settings.database_url) as connection:
             spacing = timedelta(seconds=self._channel.poll)
             return bool(
                 await connection.fetchval(self._turn, f"poll:{self._channel.name}", spacing, timeout=5)
             )
-        finally:
-            await connection.close()
 
     async def _look(self) -> None:
         told: list[Event] = []

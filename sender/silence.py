@@ -50,15 +50,12 @@ class Silence:
             await asyncio.sleep(LOOK)
 
     async def _look(self) -> int:
-        connection = await db.connect(self._settings.database_url)
-        try:
+        async with db.connected(self._settings.database_url) as connection:
             rows = await connection.fetch(self._overdue, MOST, LEASE, timeout=5)
             for row in rows:
                 await self._ask(row)
             if rows:
                 await connection.fetch(self._give_up, [_unconfirmed(row) for row in rows], timeout=5)
-        finally:
-            await connection.close()
         return len(rows)
 
     async def _ask(self, row: asyncpg.Record) -> None:

@@ -442,3 +442,18 @@ async def test_a_receiver_told_to_stop_before_a_frozen_postgres_ends_in_time_and
         await asyncio.to_thread(receiver.ready)
         assert await asyncio.to_thread(eventually, lambda: _empty(tmp_path / ".postback" / "spool"), 10)
         assert sorted(["before", *acknowledged]) == await events(server.url)
+
+
+@pytest.mark.parametrize(("command", "working"), [("send", '"sending"'), ("forward", '"forwarding"')])
+async def test_a_background_process_told_to_stop_before_a_frozen_postgres_ends_in_time(
+    server: EmbeddedPostgres, tmp_path: Path, command: str, working: str
+) -> None:
+    configure(tmp_path, server.url)
+    with commands.postback(command, cwd=tmp_path) as background:
+        await asyncio.to_thread(background.says, working)
+        assert server.pid
+        with frozen(server.pid):
+            await asyncio.sleep(1.5)  # it asks something, and waits
+            start = time.monotonic()
+            assert 0 == await asyncio.to_thread(background.ends)
+            assert time.monotonic() - start < 10

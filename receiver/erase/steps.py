@@ -57,8 +57,7 @@ class Erase:
             sought = wanted(number)
         except ValueError as error:
             raise ConfigError(f"{number!r} cannot be erased: {error}.") from None
-        connection = await db.connect(self._settings.database_url)
-        try:
+        async with db.connected(self._settings.database_url) as connection:
             await connection.execute("SET lock_timeout = '5s'")
             if not dry:
                 await self._stop(connection, sought)
@@ -66,8 +65,6 @@ class Erase:
                 self._report.spooled = spool.erase(self._settings.data_dir, plain_forms(sought))
                 await self._strip(connection, sought)
             await self._sweep(connection, sought, dry=dry)
-        finally:
-            await connection.close()
         return self._report
 
     async def _stop(self, connection: Connection, sought: Number) -> None:

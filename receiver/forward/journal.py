@@ -1,7 +1,6 @@
 """What the forwarder asks of Postgres and writes down there, over one connection of its own."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -93,9 +92,7 @@ class Journal:
     async def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                await connection.close(timeout=1)
-            connection.terminate()
+            await db.let_go(connection)
 
     async def _fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         if self._connection is None or self._connection.is_closed():

@@ -23,7 +23,9 @@ from receiver.secrets import Secrets, Undecryptable
 log = structlog.get_logger()
 
 #: seconds that posts under way get when the process is told to stop; and when others have fewer subscribers
-GRACE, HANDOVER = 8.0, 1.0
+GRACE, HANDOVER = 6.0, 1.0
+#: seconds for what became of the posts to be written down at the end
+FAREWELL = 1.5
 
 
 async def run(settings: Settings, stop: asyncio.Event, terms: Terms = Terms()) -> None:  # noqa: B008
@@ -59,8 +61,9 @@ class _Forwarder:
             task.cancel()
         await asyncio.gather(*(line.finish(GRACE) for line in lines))
         try:
-            await self._flush()
-            await self._journal.release()
+            async with asyncio.timeout(FAREWELL):
+                await self._flush()
+                await self._journal.release()
         except Exception as error:  # noqa: BLE001 - the next one will send again what is not written down
             log.warning("ending without the database", reason=f"{type(error).__name__}: {error}")
         await self._journal.close()

@@ -1,5 +1,6 @@
 """The queue itself: claimed, marked and settled over connections of its own."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,9 @@ from receiver.commit import Connection, GroupCommit
 from receiver.outbox.call import CALL_LEASE, CLAIM_LEASE, Claim, PendingCall, pending_call
 from receiver.outbox.settlement import Settlement, events, settled, template
 from receiver.sql import qualified
+
+#: seconds for a connection, and for an answer
+PATIENCE = 5.0
 
 
 class Outbox:
@@ -36,9 +40,7 @@ class Outbox:
         self._settlements.open()
 
     async def close(self) -> None:
-        await self._begins.close()
-        await self._settlements.close()
-        await self._pool.close()
+        await asyncio.gather(self._begins.close(), self._settlements.close(), db.let_go(self._pool))
 
     async def claim(
         self,
@@ -78,8 +80,9 @@ class Outbox:
         return await self._fetch(self._expire)
 
     async def _fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
-        rows: list[asyncpg.Record] = await self._pool.fetch(statement, *values, timeout=5)
-        return rows
+        async with db.pooled(self._pool, PATIENCE) as connection:
+            rows: list[asyncpg.Record] = await connection.fetch(statement, *values, timeout=PATIENCE)
+            return rows
 
     async def _connect(self) -> Connection:
         return await db.connect(self._url)
