@@ -24,7 +24,8 @@ MEDIA_TYPE = "application/problem+json"
 #: seconds; what is unavailable is asked for again by programs, and most outages here are restarts
 RETRY_AFTER = "5"
 
-_UNWELL = ("08", "25006", "40", "53", "55", "57")
+#: what another try may find otherwise; 0A000 is that of a statement from before a migration
+_UNWELL = ("08", "0A000", "25006", "40", "53", "55", "57")
 
 
 class Code(StrEnum):

@@ -84,7 +84,12 @@ class Reader:
                 init=_with_json,
             )
             await self._pool
-        async with pooled(self._pool, TURN) as connection:
-            await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            yield Snapshot(connection, self._schema)
-            await connection.execute("COMMIT")
+        try:
+            async with pooled(self._pool, TURN) as connection:
+                await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                yield Snapshot(connection, self._schema)
+                await connection.execute("COMMIT")
+        except asyncpg.InvalidCachedStatementError:
+            # a migration has changed a table: all connections know it as it was
+            await self._pool.expire_connections()
+            raise

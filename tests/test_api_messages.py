@@ -1,5 +1,6 @@
 """What people and programs read of messages."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -432,3 +433,18 @@ async def test_a_bound_key_sees_no_more_of_what_it_sends_than_its_channels(api: 
 
     assert frozenset({"other"}) == api.submit.calls[0]["channels"]
     assert [] == response.json()["data"]
+
+
+async def test_a_migration_under_a_reader_costs_one_try(api: Api, database_url: str) -> None:
+    """However many connections knew the table as it was."""
+    [message_id] = await accept(database_url, outgoing())
+    path = f"{MESSAGES}/{message_id}"
+    await asyncio.gather(*(api.get(path) for _ in range(5)))
+    async with api.engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE postback.message ADD COLUMN news text"))
+
+    first = await api.client.get(path)
+    after = [await api.client.get(path) for _ in range(5)]
+
+    assert (503, "5") == (first.status_code, first.headers["retry-after"])
+    assert [200] * 5 == [answer.status_code for answer in after]
