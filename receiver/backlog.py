@@ -38,6 +38,8 @@ class Backlog:
 
     def __init__(self, spool: Spool) -> None:
         self.spool = spool
+        #: whether something has left since the file was last rid of what has
+        self.littered = False
         self._held: dict[UUID, _Held] = {}
         self._damaged = 0
         #: as far as nothing has gone, seen from the beginning, and the first of those; whether something
@@ -78,6 +80,7 @@ class Backlog:
 
     def tried(self, together: Sequence[Kept], failed: Sequence[Kept]) -> None:
         """Of those tried *together* all were stored but the *failed* ones."""
+        self.littered = self.littered or len(failed) < len(together)
         if len(failed) < len(together) and self._after:
             # what has failed before them did not fail because of Postgres
             self._doubted, self._after = self._after, 0
@@ -151,6 +154,7 @@ class Backlog:
 
     def left(self, kept: Kept) -> None:
         """*kept*, which was held, is elsewhere now."""
+        self.littered = True
         held = self._held.pop(kept.record.payload.id)
         if held.misses:
             log.warning("a held request has left", payload_id=str(kept.record.payload.id), tries=held.misses)

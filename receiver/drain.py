@@ -161,18 +161,18 @@ class Drain:
 
     async def _tend(self, backlog: Backlog) -> None:
         """Raises ``Unavailable``, ``SpoolError``."""
-        gone = 0
         if backlog.idle:
             # nothing to try it with: the next request will show whether Postgres is back
             self._ingest.away = False
         else:
-            gone += await self._empty(backlog)
-        gone += await self._try_alone(backlog)
-        if gone and backlog.idle and backlog.held:
+            await self._empty(backlog)
+        await self._try_alone(backlog)
+        if backlog.littered and backlog.idle and backlog.held:
             await backlog.spool.shrink()
+            backlog.littered = False
 
-    async def _empty(self, backlog: Backlog) -> int:
-        """The number of those that were stored, together with others."""
+    async def _empty(self, backlog: Backlog) -> None:
+        """Stores what goes together with others."""
         if backlog.puzzling:
             if not await self._ingest.answers():
                 raise Unavailable("Postgres does not answer")
@@ -190,7 +190,6 @@ class Drain:
         if not backlog.spool.figures.records:
             log.warning("the spool is empty again", drained=drained)
         self._said = ""
-        return drained
 
     async def _store(self, spool: Spool, kept: Sequence[Kept]) -> list[tuple[Kept, Exception]]:
         """Those that were not stored, and why."""
@@ -226,9 +225,8 @@ class Drain:
             return error
         return None
 
-    async def _try_alone(self, backlog: Backlog) -> int:
-        """Tries the held ones whose time has come; the number of those that are held no more."""
-        gone = 0
+    async def _try_alone(self, backlog: Backlog) -> None:
+        """Tries the held ones whose time has come."""
         clock = asyncio.get_running_loop().time
         end = clock() + TURN
         while clock() < end and (one := await backlog.due()):
@@ -243,8 +241,6 @@ class Drain:
             else:
                 await backlog.spool.delete([one])
             backlog.left(one)
-            gone += 1
-        return gone
 
     def _say(self, error: Exception) -> None:
         said = f"{type(error).__name__}: {error}"

@@ -104,7 +104,7 @@ async def test_a_request_that_postgres_never_takes_waits_and_the_others_go_past_
 
         assert sorted(names) == await told(receiver)
         assert not receiver.app._ingest.away
-        assert [] == holding(tmp_path / "data" / "spool", b'"t7"')
+        await until(lambda: [] == holding(tmp_path / "data" / "spool", b'"t7"'))
         assert [200] == await post(receiver, "direct")
         assert "direct" in await told(receiver)
 
