@@ -46,7 +46,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     except asyncpg.PostgresError as error:
         yield failure("database", f"{type(error).__name__}: {error}", "see the server's log")
     finally:
-        await connection.close(timeout=5)
+        await db.let_go(connection)
 
 
 async def _server(connection: Connection) -> AsyncIterator[Finding]:

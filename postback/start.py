@@ -59,7 +59,8 @@ def configured() -> Settings:
 async def migrated(settings: Settings) -> None:
     """Brings the database to the newest version. Raises ``DatabaseError``."""
     # Alembic would say in a page of traceback what this says in a sentence
-    await (await db.connect(settings.database_url)).close()
+    async with db.connected(settings.database_url):
+        pass
     try:
         await migrate.upgrade(settings.database_url, settings.db_schema)
     except DBAPIError as error:

@@ -9,13 +9,11 @@ from typing import Generic, TypeVar
 
 import asyncpg
 
-from receiver.commit import PATIENCE, Connection, Poisoned, Unavailable, is_unwell
+from receiver.commit import PATIENCE, Connection, Poisoned, Unavailable, is_busy, is_unwell, said
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-#: a lock that somebody else holds, or a deadlock that Postgres broke
-_BUSY = ("40001", "40P01", "55P03")
 _PAUSE = 0.05
 
 
@@ -39,8 +37,7 @@ class Alone(Generic[Item, Result]):
                 return await self._written(connection, item)
         except Exception as error:
             failure = Unavailable if is_unwell(error) else Poisoned
-            # the first line only: Postgres's details quote the row
-            raise failure(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
+            raise failure(said(error)) from error
         finally:
             if connection is not None:
                 connection.terminate()  # a frozen server does not even say goodbye
@@ -63,7 +60,7 @@ class Alone(Generic[Item, Result]):
             try:
                 [result] = await self._write(connection, [item])
             except asyncpg.PostgresError as error:
-                if error.sqlstate not in _BUSY:
+                if not is_busy(error):
                     raise
                 await asyncio.sleep(_PAUSE)
             else:

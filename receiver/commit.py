@@ -29,7 +29,7 @@ PATIENCE = 1.0
 LEAST_PATIENCE = 0.5
 BATCH = 256
 
-_RETRY = ("40001", "40P01", "55P03")
+_BUSY = ("40001", "40P01", "55P03")
 _LOST = ("08", "57P")
 _UNWELL = (*_LOST, "25006", "42", "53", "57", "23514")
 #: errors of files and damaged pages: of one that a few items need, or of all
@@ -152,7 +152,7 @@ class GroupCommit(Generic[Item, Result]):
                 return await self._write(self._connection, items)
             except Exception as error:
                 state = error.sqlstate or "" if isinstance(error, asyncpg.PostgresError) else ""
-                if state in _RETRY:
+                if is_busy(error):
                     # a lock that another batch held, or a deadlock that Postgres broke: until the deadline
                     not_committed(self._name, "busy")
                     await asyncio.sleep(0.01)
@@ -169,13 +169,13 @@ class GroupCommit(Generic[Item, Result]):
             await self._drop()
             refused = [*batch, *self._hopeless()]
             if not self._refused:
-                log.error("Postgres takes nothing", reason=_said(error))
+                log.error("Postgres takes nothing", reason=said(error))
             self._refused += len(refused)
             for waiting in refused:
-                _fail(waiting, Unavailable(_said(error)), error)
+                _fail(waiting, Unavailable(said(error)), error)
         elif len(batch) == 1:
             not_committed(self._name, "poisoned")
-            _fail(batch[0], Poisoned(_said(error)), error)
+            _fail(batch[0], Poisoned(said(error)), error)
         else:
             middle = len(batch) // 2
             await self._commit(batch[:middle])
@@ -209,11 +209,20 @@ def _is_stale(error: Exception) -> bool:
     return isinstance(error, asyncpg.InternalServerError) and "cache lookup failed for type" in str(error)
 
 
+def is_busy(error: BaseException) -> bool:
+    """A lock that somebody else holds, or a deadlock that Postgres broke: the same again may go."""
+    return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _BUSY
+
+
+def lacks_room(error: asyncpg.PostgresError) -> bool:
+    """Whether a file of the server's cannot grow: the one case that has no code of its own."""
+    return (error.server_source_function or "").startswith(_GROWING)
+
+
 def is_unwell(error: Exception) -> bool:
     """Whether *error* speaks of the database and not of what was written to it."""
     if isinstance(error, asyncpg.PostgresError):
-        grows = (error.server_source_function or "").startswith(_GROWING)
-        return grows or (error.sqlstate or "").startswith(_UNWELL)
+        return lacks_room(error) or (error.sqlstate or "").startswith(_UNWELL)
     if isinstance(error, ValueError):
         return False  # asyncpg's errors about arguments are ValueErrors, beside being InterfaceErrors
     return isinstance(error, OSError | DatabaseError | asyncpg.InterfaceError | asyncpg.InternalClientError)
@@ -225,7 +234,7 @@ def is_of_disk(error: BaseException | None) -> bool:
     return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith(_DISK)
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
     """Without Postgres's details: those quote the rows, and rows hold people's numbers and texts."""
     return ": ".join(filter(None, [type(error).__name__, str(error).partition("\n")[0]]))
 

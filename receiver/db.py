@@ -86,8 +86,10 @@ async def connected(database_url: str) -> "AsyncIterator[asyncpg.Connection[asyn
     connection = await connect(database_url)
     try:
         yield connection
-    finally:
-        await let_go(connection)
+    except BaseException:
+        connection.terminate()
+        raise
+    await let_go(connection)
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ import asyncpg
 import structlog
 
 from receiver.backlog import FEW, Backlog
-from receiver.commit import PATIENCE, Unavailable
+from receiver.commit import PATIENCE, Unavailable, lacks_room
 from receiver.db import DatabaseError
 from receiver.ingest import Arrival, Ingest, Unstorable
 from receiver.metrics.definitions import (
@@ -46,7 +46,6 @@ ALONE, LATER_ALONE = PATIENCE, 5 * PATIENCE
 TURN = 1.0
 #: errors of all Postgres: nothing beyond would be taken either, and the order is kept
 _OF_ALL = ("25006", "42", "531", "533", "23514")
-_GROWING = "mdextend", "mdzeroextend"
 #: requests that are read again before others get their turn in the event loop
 _BREATH = 16
 
@@ -253,5 +252,4 @@ def _of_all(error: Exception) -> bool:
     cause = error.__cause__
     if not isinstance(cause, asyncpg.PostgresError):
         return isinstance(cause, DatabaseError)
-    grows = (cause.server_source_function or "").startswith(_GROWING)
-    return grows or (cause.sqlstate or "").startswith(_OF_ALL)
+    return lacks_room(cause) or (cause.sqlstate or "").startswith(_OF_ALL)

@@ -15,7 +15,7 @@ import asyncpg
 import orjson
 
 from receiver import db, kept, optouts
-from receiver.commit import Connection, is_unwell
+from receiver.commit import Connection, is_busy, is_unwell
 from receiver.config import Settings
 from receiver.kept import KeptPayload, Selection
 from receiver.media import Store
@@ -32,7 +32,6 @@ from receiver.together import groups
 BATCH = 20
 START = UUID(int=0)
 _DRY, _MISSING = "PB001", "PB002"
-_RETRY = ("40001", "40P01", "55P03")
 #: tries of a transaction whose messages others hold, a growing pause apart
 _TRIES = 20
 
@@ -142,7 +141,7 @@ class Replay:
         try:
             return summary_of(await self._tried(connection, readings, dry))
         except asyncpg.PostgresError as error:
-            if is_unwell(error) or error.sqlstate in _RETRY:
+            if is_unwell(error) or is_busy(error):
                 raise
             if len(readings) == 1:
                 (one,) = readings
@@ -171,7 +170,7 @@ class Replay:
                         connection, selection, START, len(witnesses), self._schema
                     ):
                         witnesses[payload.id] = (await self._reader.read(payload, files=False)).rows.events
-                elif error.sqlstate not in _RETRY or number == _TRIES - 1:
+                elif not is_busy(error) or number == _TRIES - 1:
                     raise
                 else:
                     await asyncio.sleep(0.01 * (number + 1))

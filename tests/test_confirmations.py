@@ -1,7 +1,6 @@
 """Who opts out is told so once, where the channel has words for it, and is written to by nothing else."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -47,13 +46,6 @@ def rules(**more: Any) -> OptOuts:
 
 
 CONFIRMING = rules()
-
-
-@pytest.fixture
-async def db(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 async def confirmations(db: asyncpg.Connection) -> list[asyncpg.Record]:

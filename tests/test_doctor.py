@@ -2,12 +2,10 @@
 
 import socket
 import sqlite3
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 
 from postback import checkup, checkup_database
@@ -21,13 +19,6 @@ from tests.support.store import SCHEMA, arrival, postback
 from tests.test_partitions import stored_at
 
 NOW = datetime.now(UTC)
-
-
-@pytest.fixture
-async def db(database_url: str) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 def configured(database_url: str = "", **more: Any) -> Settings:

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -35,13 +34,6 @@ from tests.support.records import outgoing
 from tests.support.store import SCHEMA, THEM, US, store, told
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-async def db(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 async def test_stop_puts_the_pair_on_the_list_and_says_so_in_the_feed(db: asyncpg.Connection) -> None:

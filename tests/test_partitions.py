@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -22,13 +22,6 @@ from tests.support.store import SCHEMA, THEM, US, arrival, postback, told
 #: no partition is made that far ahead when the tests begin
 FAR = datetime.now(UTC).replace(day=10) + timedelta(days=220)
 MONTH = Partition("message", datetime(FAR.year, FAR.month, 1, tzinfo=UTC))
-
-
-@pytest.fixture
-async def db(database_url: str) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 def at(moment: datetime, made: UUID | None = None) -> UUID:

@@ -1,7 +1,6 @@
 """Kept requests are read again: what they said wrongly is taken back, and nothing else is touched."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,13 +17,6 @@ from tests.support.dialect import SECRETS, Dialect, heard, replay, replayed
 
 WRONG = Dialect({"sent": Status.SENT, "done": Status.DELIVERED})
 RIGHT = Dialect({"sent": Status.SENT, "done": Status.FAILED})
-
-
-@pytest.fixture
-async def db(database_url: str) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 async def standing(db: Any) -> list[tuple[Any, ...]]:

@@ -3,13 +3,11 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from models.events import Inbound, MediaPart
@@ -27,13 +25,6 @@ from tests.test_partitions import at, stored_at
 NOW = datetime.now(UTC)
 KEEP_ALL = {"payloads": 0, "bodies": 0, "messages": 0}
 SOURCE = Source("sinch-us", "sinch_mms", US)
-
-
-@pytest.fixture
-async def db(database_url: str) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 def keeping(database_url: str, data_dir: Path, **days: int) -> Settings:

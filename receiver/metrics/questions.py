@@ -119,23 +119,17 @@ class Questions:
             return self._told
 
     async def _asked(self) -> Told:
-        connection: asyncpg.Connection[asyncpg.Record] | None = None
         try:
-            async with asyncio.timeout(PATIENCE):
-                connection = await db.connect(self._url)
+            async with asyncio.timeout(PATIENCE), db.connected(self._url) as connection:
                 per_channel, in_all, leased, per_subscriber = self._statements
                 channels = await connection.fetch(per_channel, self._channels)
                 sums = await connection.fetchrow(in_all)
                 told = _told(channels, sums, await connection.fetch(leased))
                 told += _forwarded(await connection.fetch(per_subscriber))
-                await connection.close()
-                return told
+            return told
         except Exception as error:  # noqa: BLE001 - whatever it is, the other numbers are still wanted
             log.warning("Postgres does not answer for the metrics", reason=type(error).__name__)
             return ((POSTGRES_UP, {(): [0.0]}),)
-        finally:
-            if connection is not None:
-                connection.terminate()
 
 
 def _told(

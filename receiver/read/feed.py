@@ -40,11 +40,6 @@ class Wanted:
             and (self.visible is None or event.channel in self.visible)
         )
 
-    def values(self) -> tuple[list[str] | None, ...]:
-        return tuple(
-            None if among is None else list(among) for among in (self.types, self.channels, self.visible)
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
@@ -92,7 +87,7 @@ async def _number(snapshot: Snapshot, text: str) -> int | None:
 
 async def _read(snapshot: Snapshot, start: int, newest: int, wanted: Wanted, limit: int) -> Stretch:
     window = min(start + WINDOW, newest)
-    rows = await snapshot.rows(_STRETCH, start, window, *wanted.values(), limit)
+    rows = await snapshot.rows(_STRETCH, start, window, wanted.types, wanted.channels, wanted.visible, limit)
     events = await told(snapshot, [(row, row if row.of_id else None) for row in rows])
     through = events[-1].sequence if len(events) == limit else window
     return Stretch(events, through, ends=through >= newest)

@@ -53,6 +53,6 @@ async def _newest(
     """The newest messages of each of *names* that has any."""
     found: dict[str, list[UUID]] = defaultdict(list)
     if names:
-        for row in await snapshot.rows(text, list(names), None if channels is None else list(channels)):
+        for row in await snapshot.rows(text, names, channels):
             found[row.name].append(row.id)
     return found

@@ -45,8 +45,7 @@ async def by_ids(snapshot: Snapshot, message_ids: Collection[UUID], channels: Ch
     """For each id that names a message, its own or that of a record it adopted: the message."""
     if not message_ids:
         return {}
-    visible = None if channels is None else list(channels)
-    return {row.asked: row for row in await snapshot.rows(_BY_IDS, list(message_ids), visible)}
+    return {row.asked: row for row in await snapshot.rows(_BY_IDS, message_ids, channels)}
 
 
 async def told(snapshot: Snapshot, rows: Sequence[tuple[Row, Row | None]]) -> list[shapes.Event]:
@@ -65,7 +64,7 @@ async def with_timelines(
     of = {record.id: record for record in records}
     if not of:
         return []
-    events = await snapshot.rows(_TIMELINES, list(of), superseded)
+    events = await snapshot.rows(_TIMELINES, of.keys(), superseded)
     timelines: dict[UUID, list[shapes.Event]] = defaultdict(list)
     for event in await told(snapshot, [(event, of[event.message_id]) for event in events]):
         if event.message_id:

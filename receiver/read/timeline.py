@@ -3,8 +3,9 @@
 *channels* are the only ones that the asker may see; None is all of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from receiver.auth import Channels
@@ -12,7 +13,8 @@ from receiver.read import ids, shapes, views
 from receiver.read.filters import EventPage, MessageFilters
 from receiver.read.matching import asked
 from receiver.read.records import by_ids, told, with_timelines
-from receiver.reader import Reader
+from receiver.read.statement import Statement
+from receiver.reader import Reader, Snapshot
 
 _EVENTS = """
     SELECT * FROM postback.event WHERE message_id = $1 AND seq > $2 AND ($3 OR NOT superseded)
@@ -42,19 +44,22 @@ async def messages(
         filters, region=region, now=now, channels=channels, conversation_id=conversation_id
     )
     async with reader.snapshot() as snapshot:
-        found = [row.id for row in await snapshot.rows(question.page.text, *question.page.values(values))]
+        found = await _ids(snapshot, question.page, values)
         page = found[: filters.limit]
         if len(found) > len(page):
-            end = page[-1]
+            end: UUID | None = page[-1]
         else:
-            ended = await snapshot.rows(question.end.text, *question.end.values(values))
-            end = ended[0].id if ended else None
+            end = next(iter(await _ids(snapshot, question.end, values)), None)
         records = await by_ids(snapshot, page, channels)
         return shapes.MessageList(
             data=[views.message(records[named]) for named in page],
             next_cursor=ids.cursor_of_id(end) if end else None,
             created_after=filters.looks_back_to(now),
         )
+
+
+async def _ids(snapshot: Snapshot, statement: Statement, values: Mapping[str, Any]) -> list[UUID]:
+    return [row.id for row in await snapshot.rows(statement.text, *statement.values(values))]
 
 
 async def messages_of(
