@@ -189,11 +189,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A carrier's HTTP answer, whole."""
+    """A carrier's HTTP answer, whole. *received_at* is when it came, None where nobody knows."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    received_at: datetime | None = None
 
 
 class Fate(StrEnum):

@@ -198,7 +198,8 @@ class ChannelSender:
         """Seconds until the next try. A carrier that says "too fast" means the whole channel; one that has
         a fault of its own, or with one recipient, does not."""
         backoff = min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311
-        pause = outcome.retry_after if outcome.retry_after is not None else backoff
+        # "at once" is no time to wait for: whoever says so to everything would be called without end
+        pause = max(outcome.retry_after, FIRST_PAUSE) if outcome.retry_after else backoff
         if outcome.error is ErrorClass.THROTTLED:
             self._paused_until = asyncio.get_running_loop().time() + min(pause, LONGEST_PAUSE)
         return pause

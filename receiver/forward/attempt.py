@@ -10,7 +10,7 @@ from receiver.forward import signing
 from receiver.forward.letters import Letters
 from receiver.forward.parcel import Parcel
 from receiver.forward.subscription import Subscription
-from receiver.forward.terms import Terms, retry_after
+from receiver.forward.terms import Terms
 from receiver.http import AnswerLost, NotSent, Posted, Poster, Unfetchable
 from receiver.metrics.definitions import DELIVERY_SECONDS
 
@@ -43,7 +43,7 @@ async def attempt(
     DELIVERY_SECONDS.observe(seconds)
     status, answer = (posted.status, posted.body) if posted else (None, None)
     parcel.attempted(at, round(seconds * 1000), status=status, answer=answer, error=error)
-    return status, retry_after(posted.retry_after, at) if posted else None
+    return status, posted.retry_after if posted else None
 
 
 async def _posted(

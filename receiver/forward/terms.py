@@ -4,10 +4,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 
 MINUTE, HOUR = 60.0, 3600.0
-LONGEST_RETRY_AFTER = 24 * HOUR
 
 
 def _now() -> datetime:
@@ -57,17 +55,3 @@ class Terms:
         pause = self.pauses[min(tries, len(self.pauses)) - 1]
         jittered = pause * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311
         return max(jittered, retry_after or 0.0)
-
-
-def retry_after(header: str | None, now: datetime) -> float | None:
-    """Seconds that a ``Retry-After`` asks for, given in seconds or as a date; None for anything else."""
-    text = (header or "").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), LONGEST_RETRY_AFTER)
-    try:
-        until = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    if until.tzinfo is None:  # "-0000", a time of no known zone
-        until = until.replace(tzinfo=UTC)
-    return min(max((until - now).total_seconds(), 0.0), LONGEST_RETRY_AFTER)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from datetime import UTC, datetime
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -72,7 +73,7 @@ class Client:
                 if size > LARGEST_ANSWER:
                     raise AnswerLost(f"the answer is larger than {LARGEST_ANSWER} bytes")
                 chunks.append(chunk)
-            return Answer(response.status_code, dict(response.headers), b"".join(chunks))
+            return Answer(response.status_code, dict(response.headers), b"".join(chunks), datetime.now(UTC))
         finally:
             await response.aclose()
 

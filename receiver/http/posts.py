@@ -5,6 +5,7 @@ import random
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from time import monotonic
 from types import TracebackType
@@ -12,7 +13,7 @@ from typing import Self
 
 import httpx
 
-from receiver import addresses
+from receiver import addresses, retry_after
 from receiver.addresses import Forbidden, Network
 from receiver.http.connecting import CONNECT_DEADLINE, KEEPALIVE, MOST_ADDRESSES, USER_AGENT, resolved, tls
 from receiver.http.failures import AnswerLost, NotSent, Unfetchable, said
@@ -24,10 +25,11 @@ _POST_TIMEOUTS = {"connect": CONNECT_DEADLINE, "read": None, "write": None, "poo
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """An app's answer: its status, ``Retry-After`` as it stands, and the first `MOST_OF_ANSWER` bytes."""
+    """An app's answer: its status, the seconds of rest that it asks for, and the first `MOST_OF_ANSWER`
+    bytes."""
 
     status: int
-    retry_after: str | None
+    retry_after: float | None
     body: bytes
 
 
@@ -124,7 +126,8 @@ async def _exchanged(line: _Line, target: httpx.URL, headers: Mapping[str, str],
             start += chunk
             if len(start) > MOST_OF_ANSWER:
                 break
-        return Posted(response.status_code, response.headers.get("retry-after"), start[:MOST_OF_ANSWER])
+        pause = retry_after.seconds(response.headers, datetime.now(UTC))
+        return Posted(response.status_code, pause, start[:MOST_OF_ANSWER])
     finally:
         await response.aclose()
 

@@ -96,7 +96,7 @@ class Cellcast(CellcastApi):
                 provider_code=verdict or None,
                 provider_message=said,
                 error=ErrorClass.THROTTLED,
-                retry_after=answers.retry_after(answer.headers),
+                retry_after=answers.pause(answer),
             )
         if verdict not in _REFUSALS:
             meant = answers.by_http_status(answer)

@@ -132,7 +132,7 @@ class SinchMms(Provider):
             provider_code=code or None,
             provider_message=text(fields.get("errorinfo")) or text(fields.get("statusdetails")),
             error=self.errors.get(code, ErrorClass.UNKNOWN),
-            retry_after=answers.retry_after(answer.headers) if later else None,
+            retry_after=answers.pause(answer) if later else None,
         )
 
     def _event(self, fields: Fields) -> Event:

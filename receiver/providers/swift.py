@@ -81,7 +81,7 @@ class Swift(Provider):
 
     def outcome(self, answer: Answer) -> Outcome:
         """Every result for itself; of whom none speaks, the HTTP status does."""
-        pause = answers.retry_after(answer.headers)
+        pause = answers.pause(answer)
         told = [(_recipient(result), self._result(result, pause)) for result in _results(answer)]
         if len(told) == 1 and told[0][0] is None:
             return told[0][1]

@@ -145,7 +145,7 @@ class VoiceTel(Provider):
             provider_code=refusal.code,
             provider_message=refusal.detail,
             error=error or ErrorClass.UNKNOWN,
-            retry_after=answers.retry_after(answer.headers) if later else None,
+            retry_after=answers.pause(answer) if later else None,
         )
 
     def _report(self, fields: Fields) -> Report:
