@@ -2,25 +2,33 @@
 
 import asyncio
 import itertools
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import asyncpg
 import pytest
 
-from postback.embedded import EmbeddedPostgres
 from receiver import migrate
-from tests.support import network
+from tests.support import beds, network
+from tests.support.beds import Bed
+from tests.support.debian import Missing
 
 SCHEMA = "postback"
 TEMPLATE = "migrated"
 
-#: nothing here survives the run; tests of durability start a server of their own
-FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-
 network.guard()
 _numbers = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--bed", choices=beds.NAMES, default="embedded", help="the Postgres to run on")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Ends the run at once where the bed's programs are missing."""
+    try:
+        beds.check(config.getoption("bed"))
+    except Missing as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 @pytest.fixture(autouse=True)
@@ -39,48 +47,38 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """The server's ``postgres`` database, for what is not about our tables."""
-    with (
-        tempfile.TemporaryDirectory(prefix="postback-tests-") as data_dir,
-        EmbeddedPostgres(Path(data_dir), settings=FAST) as server,
-    ):
-        yield server.url
+def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
+    """The servers that ``--bed`` names."""
+    with beds.laid(request.config.getoption("bed")) as laid:
+        yield laid
 
 
 @pytest.fixture(scope="session")
-def template_url(postgres_url: str) -> str:
+def postgres_url(bed: Bed) -> str:
+    """The server's ``postgres`` database for its superuser, for what is not about our tables."""
+    return bed.admin
+
+
+@pytest.fixture(scope="session")
+def template_url(bed: Bed) -> str:
     """A database with our migrations, to copy and to leave alone: nobody can copy it while it is in use."""
-    asyncio.run(_execute(postgres_url, f"CREATE DATABASE {TEMPLATE}"))
-    url = _named(postgres_url, TEMPLATE)
-    asyncio.run(migrate.upgrade(url, SCHEMA))
+    url = asyncio.run(bed.create(TEMPLATE))
+    # past a pooler, which would keep connections to it
+    asyncio.run(migrate.upgrade(beds.direct(url), SCHEMA))
     return url
 
 
 @pytest.fixture
-async def database_url(postgres_url: str, template_url: str) -> AsyncIterator[str]:
+async def database_url(bed: Bed, template_url: str) -> AsyncIterator[str]:
     """A migrated database of the test's own, dropped after it."""
     name = f"test_{next(_numbers)}"
-    await _execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    yield _named(postgres_url, name)
-    await _execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+    yield await bed.create(name, TEMPLATE)
+    await bed.drop(name)
 
 
 @pytest.fixture
 async def db(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection to the test's database."""
-    connection = await asyncpg.connect(database_url)
+    connection = await beds.connect(database_url)
     yield connection
     await connection.close()
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-def _named(url: str, database: str) -> str:
-    return url.replace("/postgres?", f"/{database}?")

@@ -4,7 +4,6 @@ import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
-import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
@@ -12,6 +11,7 @@ from models.events import Inbound, Report
 from models.status import Status
 from receiver.read.walk import WINDOW
 from tests.support.api import CHANNEL, Api, running
+from tests.support.beds import connect
 from tests.support.records import accept, outgoing, tell
 
 LISTS = [
@@ -72,7 +72,7 @@ async def test_a_list_whose_filter_is_rare_is_found_over_several_windows(api: Ap
     """One inbound message lies below more outbound ones than a page goes through."""
     await tell(database_url, Inbound("in-1", ("in-1",), sender="+12065550123", text="Yes"))
     [old] = (await api.get("/v1/messages"))["data"]
-    db = await asyncpg.connect(database_url)
+    db = await connect(database_url)
     await db.copy_records_to_table(
         "message",
         schema_name="postback",

@@ -18,6 +18,7 @@ from benchmarks.stored import Balance, balance
 from benchmarks.traffic import ExternalReports, InboundMessages, KnownReports, known
 from models.status import Status
 from receiver.rows import SettledRow
+from tests.support.beds import connect
 from tests.support.records import CHANNEL, accept, outgoing, own_event
 from tests.support.store import US, arrival, postback, send, store
 
@@ -92,12 +93,12 @@ async def test_a_batch_reads_no_more_when_the_tables_have_grown_since_its_plans_
     database_url: str, already_there: int
 ) -> None:
     """A connection lives for weeks, and so do its plans; each month begins with empty partitions."""
-    first = await asyncpg.connect(database_url)
+    first = await connect(database_url)
     await first.execute("VACUUM ANALYZE")
     for turn in range(already_there):
         await _reads(first, 50 + turn)
     await first.close()
-    connection = await asyncpg.connect(database_url)
+    connection = await connect(database_url)
     reads = [await _reads(connection, turn) for turn in range(30)]
     await connection.close()
 
@@ -119,7 +120,7 @@ async def _reads(connection: asyncpg.Connection, turn: int) -> int:
 async def test_a_call_reads_no_more_when_the_queue_has_grown_since_its_plans_were_made(
     database_url: str,
 ) -> None:
-    connection = await asyncpg.connect(database_url)
+    connection = await connect(database_url)
     await connection.execute("VACUUM ANALYZE")
     reads = [await _sent(connection, database_url) for _ in range(10)]
     for _ in range(10):

@@ -15,6 +15,7 @@ from receiver.callers import Caller, authentic, kept_headers, kept_query, peer_o
 from receiver.config import ChannelSettings
 from receiver.providers.sinch_mms import SinchMms
 from receiver.secrets import Secrets
+from tests.support.beds import Bed
 from tests.support.receiver import CHANNEL, TOKEN, Receiver, copied, empty, running
 from tests.support.store import postback
 
@@ -24,8 +25,8 @@ PROXIES = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def module_url(postgres_url: str, template_url: str) -> str:
-    return await copied(postgres_url, template_url, "callers")
+async def module_url(bed: Bed, template_url: str) -> str:
+    return await copied(bed, template_url, "callers")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 
 from receiver import db
 from receiver.commit import PATIENCE, GroupCommit, Poisoned, Unavailable
+from tests.support.beds import connect
 from tests.support.processes import frozen
 
 Committer = GroupCommit[Any, str]
@@ -40,7 +41,7 @@ async def committing(url: str, write: Write = write, **options: Any) -> AsyncIte
 
 
 async def fetched(url: str, statement: str) -> Any:
-    connection = await asyncpg.connect(url)
+    connection = await connect(url)
     try:
         return await connection.fetchval(statement)
     finally:
@@ -75,7 +76,7 @@ async def test_while_one_batch_commits_the_next_one_gathers(url: str) -> None:
 
 
 async def test_an_answer_means_that_everybody_sees_the_row(url: str) -> None:
-    watcher = await asyncpg.connect(url)
+    watcher = await connect(url)
     lock = asyncio.Lock()
 
     async def seen(committer: Committer, item: int) -> bool:

@@ -21,6 +21,7 @@ from receiver.optouts import OptOuts, configured
 from receiver.rows import new_id
 from receiver.secrets import Secrets
 from tests.support import receiver
+from tests.support.beds import connect
 from tests.support.consent import (
     ANOTHER,
     OURS,
@@ -208,7 +209,7 @@ async def test_the_same_request_again_confirms_nothing_more(db: asyncpg.Connecti
 
 
 async def test_two_stops_at_once_are_confirmed_once(database_url: str, db: asyncpg.Connection) -> None:
-    other = await asyncpg.connect(database_url)
+    other = await connect(database_url)
     transaction = db.transaction()
     await transaction.start()
     await hear(db, says("STOP"), rules=CONFIRMING)
@@ -227,7 +228,7 @@ async def test_a_stop_ends_a_send_that_is_about_to_leave_and_its_confirmation_le
     database_url: str, db: asyncpg.Connection
 ) -> None:
     message_id = await queue(database_url, claimed=True)
-    sender = await asyncpg.connect(database_url)
+    sender = await connect(database_url)
     transaction = db.transaction()
     await transaction.start()
     await hear(db, says("STOP"), rules=CONFIRMING)
@@ -329,7 +330,7 @@ async def test_a_confirmation_that_an_opt_out_of_another_kind_could_not_see_does
     database_url: str, db: asyncpg.Connection
 ) -> None:
     """The list is looked at again before the call: an app has shut all our numbers meanwhile."""
-    deciding = await asyncpg.connect(database_url)
+    deciding = await connect(database_url)
     transaction = deciding.transaction()
     await transaction.start()
     decided = CONFIRMING.decided("*", "+12065550188", datetime.now(UTC), opts_out=True, by="tests")

@@ -12,6 +12,7 @@ import pytest
 from models.events import EVERY, Inbound, Report
 from models.status import Status, correlation_of, status_of
 from receiver.correlate import Source
+from tests.support.beds import connect
 from tests.support.store import (
     CHANNEL,
     THEM,
@@ -31,7 +32,7 @@ TRACKING = "MMSMT7Qx2LmZp"
 
 @asynccontextmanager
 async def connections(url: str, number: int) -> AsyncIterator[list[asyncpg.Connection]]:
-    opened = [await asyncpg.connect(url) for _ in range(number)]
+    opened = [await connect(url) for _ in range(number)]
     yield opened
     for connection in opened:
         await connection.close()

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from postback import postgres_binaries
 from postback.embedded import EmbeddedPostgres, EmbeddedPostgresError, running_url
 from tests.support import processes
+from tests.support.beds import connect
 
 KEEPER = """
 import sys, time
@@ -62,7 +63,7 @@ def open_dir() -> Iterator[Path]:
 
 
 async def ask(url: str, query: str) -> object:
-    connection = await asyncpg.connect(url)
+    connection = await connect(url)
     try:
         return await connection.fetchval(query)
     finally:

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import orjson
 import pytest
 from hypothesis import given
@@ -13,6 +12,7 @@ from uuid_utils.compat import uuid7
 
 from receiver.erase.number import wanted
 from tests.support import commands, receiver
+from tests.support.beds import connect
 from tests.support.receiver import CHANNEL, Receiver
 
 THEM, OTHER, US = "+12065550123", "+12065550124", "+18885551234"
@@ -61,7 +61,7 @@ def holds(data: bytes) -> bool:
 
 async def everything(here: Receiver) -> dict[str, bytes]:
     """Every row of every table as text, bytes as they are, and every file of the data directory."""
-    connection = await asyncpg.connect(here.settings.database_url)
+    connection = await connect(here.settings.database_url)
     found: dict[str, bytes] = {}
     tables = await connection.fetch(
         "SELECT relname FROM pg_class WHERE relnamespace = 'postback'::regnamespace AND relkind = 'r'"

@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import asyncpg
 import pytest
 import pytest_asyncio
 
 from simulator.files import PIXEL
+from tests.support.beds import Bed
 from tests.support.installation import US, Installation, installation
+from tests.support.receiver import copied
 
 OUR_MOBILE = "+61491570006"
 
@@ -98,20 +99,16 @@ class Customer:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=CASES, ids=lambda case: case.id)
 async def installed(
-    request: pytest.FixtureRequest, postgres_url: str, template_url: str
+    request: pytest.FixtureRequest, bed: Bed, template_url: str
 ) -> AsyncIterator[tuple[Case, Installation]]:
     case: Case = request.param
     database = f"every_carrier_{CASES.index(case)}"
-    template = template_url.partition("?")[0].rpartition("/")[2]
-    server = await asyncpg.connect(postgres_url)
-    await server.execute(f"CREATE DATABASE {database} TEMPLATE {template}")
-    url = template_url.replace(f"/{template}", f"/{database}")
+    url = await copied(bed, template_url, database)
     region = "AU" if case.us == OUR_MOBILE else "US"
     keys = {"from": [case.us], "default_region": region, **case.channel}
     async with installation(url, case.provider, **keys) as home:
         yield case, home
-    await server.execute(f"DROP DATABASE {database} WITH (FORCE)")
-    await server.close()
+    await bed.drop(database)
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import asyncpg
 import orjson
 import pytest
 
@@ -16,6 +15,7 @@ from faults.processes import _kind
 from faults.rows import Result
 from faults.rows_postgres import back_after
 from faults.traffic import Mixed
+from tests.support.beds import connect
 from tests.support.faults import tried
 from tests.support.store import arrival, postback, store
 
@@ -33,7 +33,7 @@ def test_in_its_short_form_the_row_holds(row: str, tmp_path: Path) -> None:
 async def test_what_is_lost_halved_or_doubled_in_the_database_is_noticed(database_url: str) -> None:
     bodies = [orjson.dumps(postback("N102", f"MMSMT{number}")) for number in range(4)]
     told = {number: Told(body, 1, [OK]) for number, body in enumerate(bodies)}
-    connection = await asyncpg.connect(database_url)
+    connection = await connect(database_url)
 
     async def found() -> Balance:
         return await counted(connection, told)

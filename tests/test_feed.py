@@ -20,6 +20,7 @@ from receiver.api import events as api_events
 from receiver.read import ids
 from tests.support.api import Api
 from tests.support.api import running as api_running
+from tests.support.beds import connect
 from tests.support.commands import postback as command
 from tests.support.commands import run
 from tests.support.receiver import Receiver
@@ -45,7 +46,7 @@ async def receiver(database_url: str) -> AsyncIterator[Receiver]:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(url)
+    connection = await connect(url)
     yield connection
     await connection.close()
 

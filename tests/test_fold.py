@@ -17,6 +17,7 @@ from models.errors import ErrorClass
 from models.events import Report
 from models.status import OUTCOME, Outcome, Status, bits, conflict, delivered_as, seen_range, status_of
 from receiver.correlate import Source
+from tests.support.beds import connect
 from tests.support.store import arrival, postback, send, store, told
 
 #: what reports on one message may say, contradictions and words that nobody knows included; no two have one
@@ -50,7 +51,7 @@ def test_any_order_repetition_and_batching_gives_the_same_message(
     sizes = data.draw(st.lists(st.integers(1, 4), min_size=len(shuffled), max_size=len(shuffled)))
 
     async def both() -> tuple[dict[str, Any], dict[str, Any]]:
-        db = await asyncpg.connect(database_url)
+        db = await connect(database_url)
         try:
             plain = await _message_after(db, [[place] for place in sorted(set(chosen))], ours)
             return plain, await _message_after(db, _batches(shuffled, sizes), ours)
@@ -101,7 +102,7 @@ async def test_of_a_report_that_was_sent_twice_the_first_wording_is_why_a_messag
         )
         for code in ("first", "a code that sorts before it")
     ]
-    db = await asyncpg.connect(database_url)
+    db = await connect(database_url)
     for batch in [reports] if together else [[report] for report in reports]:
         await store(db, batch)
 

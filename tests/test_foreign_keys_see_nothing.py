@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 from uuid_utils.compat import uuid7
@@ -20,6 +19,7 @@ from models.status import Status
 from receiver import api as routes
 from receiver import auth, config, db, secrets
 from receiver.app import App
+from tests.support.beds import connect
 from tests.support.carrier import running
 from tests.support.records import tell
 
@@ -85,7 +85,7 @@ async def _objects(
     subscriber = await make("POST", "/v1/subscribers", json={"url": "http://127.0.0.1:9/"})
     [event, *_] = (await make("GET", "/v1/events"))["data"]
     delivery = str(uuid7())
-    connection = await asyncpg.connect(database_url)
+    connection = await connect(database_url)
     await connection.execute(
         """INSERT INTO postback.delivery (id, subscriber_id, event_id, message_id, seq, replay, lane, state,
                late, tries, attempts) VALUES ($1, $2, $3, $4, 1, 0, '', 'dead', false, 1, '[]')""",

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
-import asyncpg
 import orjson
 import pytest
 
 from receiver import backlog
 from receiver.drain import Drain
 from receiver.spool import Spool, erase
+from tests.support.beds import connect
 from tests.support.receiver import Receiver, running
 from tests.support.store import postback
 from tests.test_spool import files, holding, opened, record
@@ -36,7 +36,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def refusing(database_url: str, does: str) -> None:
     """From now on Postgres *does* that to requests with `STUCK` in them."""
-    connection = await asyncpg.connect(database_url)
+    connection = await connect(database_url)
     await connection.execute(
         f"""CREATE OR REPLACE FUNCTION refuses() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                 IF position('{STUCK}'::bytea IN NEW.body) > 0 THEN {does}; END IF;
@@ -135,7 +135,7 @@ async def test_a_message_that_somebody_has_locked_costs_only_its_own_reports_tim
     names = [f"t{turn}" for turn in range(20)]
     async with receiving(database_url, tmp_path) as receiver:
         assert [200] == await post(receiver, "locked")
-        connection = await asyncpg.connect(database_url)
+        connection = await connect(database_url)
         async with connection.transaction():
             await connection.execute("SELECT FROM postback.message FOR UPDATE")
             late = orjson.dumps(postback("N102", "locked"))

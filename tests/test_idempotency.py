@@ -3,11 +3,11 @@
 import asyncio
 from typing import Any
 
-import asyncpg
 import httpx
 
 from receiver import config
 from receiver.app import App
+from tests.support.beds import connect
 from tests.support.carrier import running
 from tests.support.installation import CHANNEL, THEM, US, installation
 
@@ -44,7 +44,7 @@ async def test_a_key_used_at_once_in_two_processes_makes_its_messages_once(datab
     ):
         pairs = [await asyncio.gather(*_both(home.api, other, f"k{n}")) for n in range(ROUNDS)]
 
-    db = await asyncpg.connect(database_url)
+    db = await connect(database_url)
     written = await db.fetchval("SELECT count(*) FROM postback.message")
     queued = await db.fetchval("SELECT count(*) FROM postback.outbox")
     await db.close()
@@ -61,7 +61,7 @@ async def test_the_second_waits_for_the_first_to_commit_and_answers_with_its_mes
     """Whichever way the two interleave: here the first one's transaction is held open."""
     async with installation(database_url, sender=False) as home:
         made = (await home.api.post("/v1/messages", json=BODY, headers={"Idempotency-Key": "k1"})).json()
-        db = await asyncpg.connect(database_url)
+        db = await connect(database_url)
         kept = await db.fetchrow("DELETE FROM postback.idempotency RETURNING *")
         first = db.transaction()
         await first.start()

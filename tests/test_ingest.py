@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import orjson
 import pytest
@@ -22,6 +21,7 @@ from receiver import migrate
 from receiver.commit import PATIENCE, Unavailable
 from receiver.ingest import Arrival, Ingest
 from tests.support import processes
+from tests.support.beds import connect
 from tests.support.receiver import CHANNEL, TOKEN, Receiver, running
 from tests.support.store import SCHEMA, arrival, postback, store
 
@@ -40,7 +40,7 @@ async def ingests(url: str, number: int) -> AsyncIterator[list[Ingest]]:
 
 
 async def rows(url: str, statement: str) -> list[tuple[Any, ...]]:
-    connection = await asyncpg.connect(url)
+    connection = await connect(url)
     try:
         return [tuple(row) for row in await connection.fetch(statement)]
     finally:
@@ -74,7 +74,7 @@ async def test_the_feed_has_no_gaps_and_its_order_is_the_order_of_commits(databa
         writing = asyncio.gather(
             *(writers[turn % 2].put(arrival(postback("N101", f"t{turn}"))) for turn in range(600))
         )
-        reader, seen = await asyncpg.connect(database_url), [0]
+        reader, seen = await connect(database_url), [0]
         while not writing.done():
             found = await reader.fetch("SELECT seq FROM postback.event WHERE seq > $1 ORDER BY seq", seen[-1])
             seen += [row["seq"] for row in found]
@@ -316,7 +316,7 @@ class Caller:
 
 
 async def test_the_commit_waits_for_the_disk_whatever_the_database_says(database_url: str) -> None:
-    db = await asyncpg.connect(database_url)
+    db = await connect(database_url)
     await db.execute("SET synchronous_commit = off")
     async with db.transaction():
         await store(db, [arrival(postback("N101", "T1"))])

@@ -20,6 +20,7 @@ from receiver.erase import Erase
 from receiver.ingest import Arrival, Ingest
 from receiver.optouts import OptOuts
 from receiver.outbox import CALL_LEASE, Claim, Outbox, Settlement
+from tests.support.beds import connect
 from tests.support.records import accept, outgoing
 from tests.support.store import CHANNEL, SCHEMA, THEM, US, arrival, postback, send, settle, store, told
 
@@ -62,7 +63,7 @@ OURS = Source(CHANNEL.name, "sinch_mms", US)
 @pytest.fixture
 async def open_connections(database_url: str) -> AsyncIterator[list[asyncpg.Connection]]:
     async with AsyncExitStack() as stack:
-        opened = [await asyncpg.connect(database_url) for _ in range(3)]
+        opened = [await connect(database_url) for _ in range(3)]
         for connection in opened:
             stack.push_async_callback(connection.close)
         yield opened
@@ -221,7 +222,7 @@ async def test_whatever_meets_in_time_every_count_and_every_number_is_right(
     chance.shuffle(work)
 
     async def writer() -> None:
-        connection = await asyncpg.connect(database_url)
+        connection = await connect(database_url)
         while work:
             batch = [work.pop() for _ in range(min(4, len(work)))]
             told_now = [one for what, one in batch if what == "tell"]

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import orjson
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from postback import logs
 from receiver import config, masking
 from tests.support import commands
+from tests.support.beds import connect
 from tests.support.network import free_port
 from tests.support.processes import eventually, line, python
 
@@ -144,7 +144,7 @@ def send(url: str, carrier: str, key: str) -> None:
 
 @pytest.fixture
 async def refusing_url(database_url: str) -> str:
-    connection = await asyncpg.connect(database_url)
+    connection = await connect(database_url)
     await connection.execute(REFUSING)
     await connection.close()
     return database_url

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from receiver.config import ConfigError, Settings
@@ -15,6 +14,7 @@ from receiver.media import Place, place_of, unused
 from receiver.media.bucket import Bucket
 from receiver.media.disk import Disk
 from tests.support import commands
+from tests.support.beds import connect
 from tests.support.media import JPEG, PNG, Home, home, inbound_mms, received
 from tests.support.objects import S3, object_store
 from tests.support.processes import ROOT
@@ -144,7 +144,7 @@ async def test_the_sweep_looks_through_the_object_store(elsewhere: Home, s3: S3)
     await elsewhere.upload(PNG)
     place = place_of(elsewhere.settings)
     await asyncio.to_thread(place.put, JPEG)
-    connection = await asyncpg.connect(elsewhere.settings.database_url)
+    connection = await connect(elsewhere.settings.database_url)
     try:
         young = await unused.sweep(place, connection, "postback", datetime.now(UTC))
         s3.age = timedelta(days=8)

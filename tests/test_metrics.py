@@ -10,7 +10,6 @@ import timeit
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import asyncpg
 import httpx
 import orjson
 import pytest
@@ -24,6 +23,7 @@ from receiver.metrics.questions import GAUGES, Questions
 from receiver.metrics.sheet import EVERY, Sheet
 from receiver.rows import EventRow, new_id
 from tests.support import commands
+from tests.support.beds import connect
 from tests.support.installation import installation
 from tests.support.network import free_port
 from tests.support.processes import ROOT, eventually, line, python
@@ -184,7 +184,7 @@ async def test_what_stands_in_the_database_is_told_as_it_is(database_url: str) -
         await installed.send()
         await installed.hook(report("t1"))
         lost = await installed.send()
-        connection = await asyncpg.connect(database_url)
+        connection = await connect(database_url)
         await connection.execute(
             "UPDATE postback.outbox SET state = 'calling', lease_until = now() WHERE id = $1::text::uuid",
             lost["id"],

@@ -1,6 +1,5 @@
 """From an empty database to head and back, in whatever schema the operator names."""
 
-import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -13,6 +12,7 @@ from receiver import migrate, partitions
 from receiver.db import async_url
 from receiver.ingest import Ingest
 from tests.conftest import SCHEMA
+from tests.support.beds import connect
 from tests.support.store import arrival, postback, store
 
 
@@ -47,7 +47,7 @@ async def test_every_index_has_its_condition(database_url: str) -> None:
         for index in table.indexes
         if index.dialect_options["postgresql"]["where"] is not None
     }
-    db = await asyncpg.connect(database_url)
+    db = await connect(database_url)
     partial = await db.fetch(
         "SELECT indexrelid::regclass::text AS name FROM pg_index JOIN pg_class c ON c.oid = indexrelid"
         " WHERE indpred IS NOT NULL AND NOT c.relispartition AND c.relnamespace = 'postback'::regnamespace"
@@ -62,7 +62,7 @@ async def test_down_to_nothing_and_up_again_in_any_schema(database_url: str, sch
     await migrate.upgrade(database_url, schema)
     await migrate.upgrade(database_url, schema)
     await migrate.downgrade(database_url, schema)
-    db = await asyncpg.connect(database_url)
+    db = await connect(database_url)
     left = await db.fetch(
         "SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p', 'c')",
         schema,
@@ -76,7 +76,7 @@ async def test_down_to_nothing_and_up_again_in_any_schema(database_url: str, sch
 
 
 async def test_a_month_is_a_partition_and_other_times_have_a_default(database_url: str) -> None:
-    db = await asyncpg.connect(database_url)
+    db = await connect(database_url)
     await store(db, [arrival(postback("N101", "T1"))])
 
     places = [
@@ -95,7 +95,7 @@ async def test_a_month_is_a_partition_and_other_times_have_a_default(database_ur
 
 async def test_a_report_rewrites_its_messages_row_in_place(database_url: str) -> None:
     """No index holds what a report changes: the update is HOT."""
-    db = await asyncpg.connect(database_url)
+    db = await connect(database_url)
     await store(db, [arrival(postback("N101", "T1"))])
     await store(db, [arrival(postback("N102", "T1"))])
     await db.execute("SELECT pg_stat_force_next_flush()")
@@ -116,7 +116,7 @@ async def test_a_running_writer_survives_a_migration_and_a_change_of_the_functio
     await migrate.upgrade(database_url, SCHEMA)
     stored.append(await ingest.put(arrival(postback("N101", "T2"))))
 
-    db = await asyncpg.connect(database_url)
+    db = await connect(database_url)
     await db.execute("COMMENT ON TYPE postback.event_in IS 'an older release'")
     await db.close()
     await migrate.upgrade(database_url, SCHEMA)

@@ -17,6 +17,7 @@ from receiver.optouts import OptOuts, configured
 from receiver.outbox import Outbox, Settlement
 from receiver.secrets import Secrets
 from tests.support import receiver
+from tests.support.beds import connect
 from tests.support.consent import (
     ANOTHER,
     OURS,
@@ -99,7 +100,7 @@ async def test_a_stop_that_commits_first_wins_against_a_call_that_is_about_to_le
 ) -> None:
     """The sender's mark waits for the row that the STOP has taken, and then finds none."""
     message_id = await queue(database_url, claimed=True)
-    sender = await asyncpg.connect(database_url)
+    sender = await connect(database_url)
     transaction = db.transaction()
     await transaction.start()
     await hear(db, says("STOP"))
@@ -116,7 +117,7 @@ async def test_a_call_that_is_marked_first_leaves_and_the_stop_counts_from_then_
     database_url: str, db: asyncpg.Connection
 ) -> None:
     message_id = await queue(database_url, claimed=True)
-    stopping = await asyncpg.connect(database_url)
+    stopping = await connect(database_url)
     transaction = db.transaction()
     await transaction.start()
     assert await begin(db, message_id)
@@ -136,7 +137,7 @@ async def test_a_send_that_a_stop_could_not_see_is_refused_before_it_leaves(
     """Both are open at once and neither waits for the other: the row comes into sight after the STOP has
     looked, and the list is looked at again before the call."""
     message = outgoing(scope=[US, "*"])
-    accepting = await asyncpg.connect(database_url)
+    accepting = await connect(database_url)
     transaction = accepting.transaction()
     await transaction.start()
     await accepting.execute(
@@ -323,7 +324,7 @@ async def test_two_people_who_stop_and_start_at_once_are_told_apart_and_nobody_w
     database_url: str, db: asyncpg.Connection
 ) -> None:
     people = [f"+1206555{number:04}" for number in range(10)]
-    writers = [await asyncpg.connect(database_url) for _ in range(4)]
+    writers = [await connect(database_url) for _ in range(4)]
 
     async def write(writer: asyncpg.Connection, turn: int) -> None:
         for person in people[turn:] + people[:turn]:

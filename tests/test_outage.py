@@ -19,8 +19,8 @@ from postback.embedded import EmbeddedPostgres
 from receiver import migrate
 from receiver.spool import waiting
 from receiver.unverified import STRIDE, Stored, UnverifiedStore
-from tests.conftest import FAST
 from tests.support import commands
+from tests.support.beds import FAST, connect
 from tests.support.processes import children, eventually, frozen
 from tests.support.receiver import CHANNEL, TOKEN, Receiver, running
 from tests.support.store import SCHEMA, postback
@@ -380,7 +380,7 @@ def send(address: str, names: Sequence[str]) -> list[str]:
 
 
 async def events(url: str) -> list[str]:
-    connection = await asyncpg.connect(url)
+    connection = await connect(url)
     try:
         rows = await connection.fetch(
             """SELECT r.provider_message_id AS id FROM postback.event e

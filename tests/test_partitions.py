@@ -8,7 +8,6 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
@@ -17,6 +16,7 @@ from receiver import migrate, partitions
 from receiver.correlate import Source
 from receiver.ingest import Arrival, Ingest
 from receiver.partitions import Busy, Partition, first_id
+from tests.support.beds import connect
 from tests.support.store import SCHEMA, THEM, US, arrival, postback, told
 
 #: no partition is made that far ahead when the tests begin
@@ -140,7 +140,7 @@ async def test_nothing_is_lost_or_doubled_while_rows_move_under_running_writers(
     numbers, stop, acknowledged = count(), asyncio.Event(), 0
 
     async def write() -> int:
-        connection = await asyncpg.connect(database_url)
+        connection = await connect(database_url)
         written = 0
         while not stop.is_set():
             batch = [arrival(postback("N101", f"T{next(numbers)}")) for _ in range(20)]
@@ -180,7 +180,7 @@ async def test_a_drop_beside_running_writers_holds_none_of_them_up(database_url:
             waits.append(time.monotonic() - begun)
 
     callers = [asyncio.create_task(call()) for _ in range(4)]
-    reader = await asyncpg.connect(database_url)
+    reader = await connect(database_url)
     reading = reader.transaction()
     await reading.start()
     await reader.fetch("SELECT id FROM postback.message LIMIT 1")
@@ -205,7 +205,7 @@ async def test_a_table_that_is_always_in_use_is_left_for_the_next_run(
 ) -> None:
     monkeypatch.setattr(partitions, "TRIES", 2)
     [partition] = [p for p in await partitions.existing(db, SCHEMA) if p.table == "payload"][:1]
-    reader = await asyncpg.connect(database_url)
+    reader = await connect(database_url)
     async with reader.transaction():
         await reader.fetch("SELECT id FROM postback.payload")
         with pytest.raises(Busy, match="payload_p_"):

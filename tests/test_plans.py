@@ -18,6 +18,7 @@ from receiver.optouts import OptOuts
 from receiver.outbox import Claim, Outbox, Settlement
 from receiver.providers.sinch_mms import SinchMms
 from sender.silence import _unconfirmed
+from tests.support.beds import connect
 from tests.support.records import accept, outgoing
 from tests.support.store import CHANNEL, SCHEMA, US, arrival, postback, send, settle, store, told
 
@@ -178,7 +179,7 @@ async def is_looked_for_in_old_conversations(db: asyncpg.Connection, url: str, t
 
 async def _alone(url: str, statement: str, *values: Any) -> Any:
     """On a connection of its own, as people's decisions and the janitor have."""
-    connection = await asyncpg.connect(url)
+    connection = await connect(url)
     try:
         return await connection.fetchval(statement, *values)
     finally:
@@ -220,7 +221,7 @@ def _person(turn: int) -> str:
 async def test_no_more_rows_are_read_for_somebody_who(
     database_url: str, somebody: Callable[[asyncpg.Connection, str, int], Awaitable[None]]
 ) -> None:
-    connection = await asyncpg.connect(database_url)
+    connection = await connect(database_url)
     await connection.execute("VACUUM ANALYZE")
     for turn in range(6):
         before = await _rows_read(connection)

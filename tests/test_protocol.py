@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from receiver.protocol import BoundedProtocol
+from tests.support.beds import Bed
 from tests.support.receiver import CHANNEL, TOKEN, Receiver, copied, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -27,8 +28,8 @@ class Hasty(BoundedProtocol):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def started(postgres_url: str, template_url: str) -> AsyncIterator[Receiver]:
-    url = await copied(postgres_url, template_url, "protocol")
+async def started(bed: Bed, template_url: str) -> AsyncIterator[Receiver]:
+    url = await copied(bed, template_url, "protocol")
     async with running(url, protocol=Hasty) as receiver:
         yield receiver
 
@@ -393,10 +394,10 @@ async def test_a_body_longer_than_announced_is_cut_where_it_was_announced_to_end
 
 
 async def test_what_a_caller_has_just_sent_is_answered_when_the_server_is_told_to_stop(
-    postgres_url: str, template_url: str
+    bed: Bed, template_url: str
 ) -> None:
     """He asks again and again on one connection; the last answer says that it is the last."""
-    url = await copied(postgres_url, template_url, "stopping")
+    url = await copied(bed, template_url, "stopping")
     async with running(url) as stopping:
         reader, writer = await asyncio.open_connection(*stopping.address)
         asked = 0

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import asyncpg
-
 from models.status import STATUS_BIT, Status, status_of
 from receiver import recompute
+from tests.support.beds import connect
 from tests.support.dialect import Dialect, configured, heard
 
 WORDS = Dialect({"sent": Status.SENT, "done": Status.DELIVERED, "lost": Status.UNDELIVERED})
@@ -21,7 +20,7 @@ async def run(database_url: str, **options: Any) -> list[tuple[str | None, str]]
 
 async def test_only_messages_that_differ_are_written(database_url: str) -> None:
     """As after a migration of the ladder: bits that stood for another status."""
-    db = await asyncpg.connect(database_url)
+    db = await connect(database_url)
     try:
         await heard(db, WORDS, [["T1", "sent"], ["T1", "lost"]])
         await heard(db, WORDS, [["T2", "done"]])
@@ -51,7 +50,7 @@ async def test_only_messages_that_differ_are_written(database_url: str) -> None:
 
 
 async def test_it_goes_on_where_it_stopped(database_url: str) -> None:
-    db = await asyncpg.connect(database_url)
+    db = await connect(database_url)
     try:
         for named in ("T1", "T2"):
             await heard(db, WORDS, [[named, "sent"]])

@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 
 from models.status import CORRELATION_BIT, Status, status_of
 from receiver.read import ids
+from tests.support.beds import connect
 from tests.support.dialect import SECRETS, Dialect, heard, replay, replayed
 
 WRONG = Dialect({"sent": Status.SENT, "done": Status.DELIVERED})
@@ -231,7 +232,7 @@ def test_replayed_in_any_order_it_is_as_if_it_had_come_today(
     order = data.draw(st.permutations(range(len(said))), "order")
 
     async def both() -> None:
-        db = await asyncpg.connect(database_url)
+        db = await connect(database_url)
         try:
             await _arrive(db, new, said, fresh := str(uuid7()))
             payloads = await _arrive(db, old, said, world := str(uuid7()))
@@ -296,7 +297,7 @@ async def _world(db: Any, world: str) -> dict[str, Any]:
 async def test_intake_goes_on_while_its_messages_are_replayed(db: Any, database_url: str) -> None:
     """Nobody waits for long, nothing is lost, and every event has its number in the feed."""
     payloads = [await heard(db, WRONG, [["T1", "sent"], [f"T{n}", "done"]]) for n in range(2, 12)]
-    other = await asyncpg.connect(database_url)
+    other = await connect(database_url)
     try:
 
         async def arrive() -> None:

@@ -5,7 +5,6 @@ import itertools
 import time
 from typing import Any
 
-import asyncpg
 import pytest
 
 from receiver import secrets
@@ -16,6 +15,7 @@ from receiver.outbox import Outbox
 from sender import loop
 from sender.channel import ChannelSender
 from sender.files import OutgoingFiles
+from tests.support.beds import connect
 from tests.support.installation import CHANNEL, THEM, US, installation
 
 IMAGE = "https://media.example.com/map.png"
@@ -121,7 +121,7 @@ async def test_a_carrier_that_cannot_be_reached_is_tried_again(database_url: str
         message = await home.message(sent["id"])
 
         assert "accepted" == message["status"]
-        db = await asyncpg.connect(database_url)
+        db = await connect(database_url)
         assert ("queued", 1) == tuple(await db.fetchrow("SELECT state, attempts FROM postback.outbox"))
         await db.close()
 
@@ -197,7 +197,7 @@ async def test_an_expired_claim_is_queued_again_and_an_expired_call_is_uncertain
         await outbox.open()
         claims = {str(claim.ids[0]): claim for claim in await outbox.claim(CHANNEL, 10, None)}
         await outbox.begin(claims[called["id"]])
-        db = await asyncpg.connect(database_url)
+        db = await connect(database_url)
         await db.execute("UPDATE postback.outbox SET lease_until = now() - interval '1 s'")
         await db.close()
         await outbox.close()
@@ -216,7 +216,7 @@ async def test_a_claim_that_was_lost_does_not_become_a_call(database_url: str) -
         await home.send()
         await outbox.open()
         [claim] = await outbox.claim(CHANNEL, 10, None)
-        db = await asyncpg.connect(database_url)
+        db = await connect(database_url)
         await db.execute("UPDATE postback.outbox SET state = 'queued'")
         await db.close()
 
@@ -231,7 +231,7 @@ async def test_no_database_connection_is_held_during_a_call(database_url: str) -
             await home.send()
         await asyncio.sleep(0.4)
 
-        db = await asyncpg.connect(database_url)
+        db = await connect(database_url)
         busy = await db.fetchval(
             """SELECT count(*) FROM pg_stat_activity
                WHERE datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()
@@ -386,7 +386,7 @@ async def test_a_message_whose_report_came_in_time_hears_nothing_of_the_timer(da
         message = await home.until((await home.send())["id"], "delivered")
         await asyncio.sleep(2.2)
 
-        db = await asyncpg.connect(database_url)
+        db = await connect(database_url)
         assert 0 == await db.fetchval("SELECT count(*) FROM postback.awaited_report")
         await db.close()
         assert message == await home.message(message["id"])

@@ -18,6 +18,7 @@ from receiver.protocol import BoundedProtocol
 from receiver.providers import PROVIDERS
 from receiver.providers.sinch_mms import SinchMms
 from receiver.understand import MOST_EVENTS
+from tests.support.beds import Bed
 from tests.support.receiver import CHANNEL, CHANNELS, TOKEN, Receiver, copied, running
 from tests.support.store import postback
 
@@ -29,8 +30,8 @@ OPEN = {"provider": "sinch_mms", "tokens": [TOKEN]}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def started(postgres_url: str, template_url: str) -> AsyncIterator[Receiver]:
-    url = await copied(postgres_url, template_url, "webhooks")
+async def started(bed: Bed, template_url: str) -> AsyncIterator[Receiver]:
+    url = await copied(bed, template_url, "webhooks")
     async with running(url) as receiver:
         yield receiver
 

@@ -14,6 +14,7 @@ from receiver.correlate import Source
 from receiver.ingest import Arrival, Ingest
 from receiver.optouts import OptOuts
 from receiver.outbox import CALL_LEASE, Claim, Outbox, PendingCall
+from tests.support.beds import connect
 from tests.support.records import accept, outgoing
 from tests.support.store import SCHEMA, THEM, US, told
 
@@ -46,7 +47,7 @@ async def queue(database_url: str, *, to: str = THEM, sender: str = US, claimed:
     row = outgoing(to, our_number=sender, scope=[sender, "*"])
     [message_id] = await accept(database_url, row)
     if claimed:
-        connection = await asyncpg.connect(database_url)
+        connection = await connect(database_url)
         await connection.execute(
             "UPDATE postback.outbox SET state = 'claimed', lease_until = now() + interval '1 minute'"
             " WHERE id = $1",

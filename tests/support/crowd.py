@@ -5,7 +5,7 @@ Most is of one busy channel and one busy number; the rest is rare, and old, so t
 would have to pass nearly all before it found any.
 """
 
-import asyncpg
+from tests.support.beds import connect
 
 MESSAGES = 20_000
 BUSY, RARE = "sinch-us", "swift-us"
@@ -70,7 +70,7 @@ _FILL = (
 
 
 async def fill(database_url: str) -> None:
-    connection = await asyncpg.connect(database_url)
+    connection = await connect(database_url)
     try:
         for statement in _FILL:
             await connection.execute(statement)

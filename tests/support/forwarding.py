@@ -16,6 +16,7 @@ from receiver import forward
 from receiver.config import settings
 from receiver.forward import Terms
 from tests.support.app import App, Heard
+from tests.support.beds import connect
 from tests.support.receiver import running as receiver_running
 from tests.support.store import arrival, postback, store
 
@@ -104,7 +105,7 @@ async def forwarding(database_url: str, tmp_path: Path) -> AsyncIterator[Install
         database_url, data_dir=str(tmp_path), private_networks=["127.0.0.0/8"]
     ) as receiver:
         headers = {"authorization": f"Bearer {receiver.key}"}
-        db = await asyncpg.connect(database_url)
+        db = await connect(database_url)
         async with httpx.AsyncClient(base_url=receiver.url, headers=headers) as api:
             made = Installed(database_url, tmp_path, api, db)
             yield made

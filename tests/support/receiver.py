@@ -16,6 +16,7 @@ from receiver.config import Settings, settings
 from receiver.protocol import BoundedProtocol
 from receiver.serve import bind, config
 from simulator.server import Server
+from tests.support.beds import Bed, connect
 
 CHANNEL = "sinch-us"
 TOKEN = "a-long-random-string"
@@ -35,7 +36,7 @@ class Receiver:
 
     async def rows(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """What a connection of the test's own sees."""
-        connection = await asyncpg.connect(self.settings.database_url)
+        connection = await connect(self.settings.database_url)
         try:
             found: list[asyncpg.Record] = await connection.fetch(statement, *arguments)
             return found
@@ -104,11 +105,9 @@ async def running(
         await serving
 
 
-async def copied(postgres_url: str, template_url: str, name: str) -> str:
+async def copied(bed: Bed, template_url: str, name: str) -> str:
     """A migrated database for the tests of a module, where one for each would take most of their time."""
-    template = urlsplit(template_url).path.removeprefix("/")
-    await _execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template}")
-    return postgres_url.replace("/postgres?", f"/{name}?")
+    return await bed.create(name, urlsplit(template_url).path.removeprefix("/"))
 
 
 async def empty(database_url: str) -> None:
@@ -122,7 +121,7 @@ async def empty(database_url: str) -> None:
 
 
 async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
+    connection = await connect(url)
     try:
         await connection.execute(statement)
     finally:

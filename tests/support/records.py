@@ -5,14 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 from uuid_utils.compat import uuid7
 
 from models.events import Event
 from models.status import STATUS_BIT, Correlation, Status, bits
 from receiver.correlate import Source, key, rows
-from receiver.db import plain_url
 from receiver.rows import EventRow, MediaRow, MessageRow, PayloadRow
+from tests.support.beds import connect
 
 CHANNEL, PROVIDER = "sinch-us", "sinch_mms"
 
@@ -96,7 +95,7 @@ def own_event(message_id: UUID, status: Status, *, source: str, channel: str = C
 
 
 async def _call(database_url: str, statement: str, *arguments: Any) -> None:
-    connection = await asyncpg.connect(plain_url(database_url))
+    connection = await connect(database_url)
     try:
         await connection.fetch(statement, *arguments)
     finally:
