@@ -5,7 +5,7 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run example test lint bench faults fuzz lock
+.PHONY: help setup run example test stock lint bench faults fuzz lock
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ example: setup ## the auto-responder of examples/ in a conversation with a custo
 
 test: setup ## the whole suite, three files at a time
 	$(VENV)/bin/pytest -n 3 --dist loadfile
+
+stock: setup ## the part about Postgres once more, on Debian's as it is packaged and behind its PgBouncer
+	$(VENV)/bin/pytest -n 3 --dist loadfile -m stock --bed debian
+	$(VENV)/bin/pytest -n 3 --dist loadfile -m stock --bed pgbouncer
 
 lint: setup ## ruff, mypy strict, import rules
 	$(VENV)/bin/ruff check

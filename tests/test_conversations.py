@@ -15,6 +15,8 @@ from tests.support.installation import CHANNEL, THEM, US, installation
 from tests.support.receiver import Receiver, running
 from tests.support.store import told
 
+pytestmark = pytest.mark.stock
+
 ROUTE = "/v1/conversations"
 OTHER = "+12065550199"
 CHANNELS = {

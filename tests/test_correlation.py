@@ -27,6 +27,8 @@ from tests.support.store import (
     told,
 )
 
+pytestmark = pytest.mark.stock
+
 TRACKING = "MMSMT7Qx2LmZp"
 
 

@@ -18,6 +18,8 @@ from tests.support.receiver import CHANNELS, running
 from tests.support.store import SCHEMA, arrival, postback
 from tests.test_partitions import stored_at
 
+pytestmark = pytest.mark.stock
+
 NOW = datetime.now(UTC)
 
 

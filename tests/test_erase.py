@@ -15,6 +15,8 @@ from tests.support import commands, receiver
 from tests.support.beds import connect
 from tests.support.receiver import CHANNEL, Receiver
 
+pytestmark = pytest.mark.stock
+
 THEM, OTHER, US = "+12065550123", "+12065550124", "+18885551234"
 FORMS = [
     "+12065550123",

@@ -27,6 +27,8 @@ from tests.support.receiver import Receiver
 from tests.support.receiver import running as receiver_running
 from tests.support.store import arrival, postback, store
 
+pytestmark = pytest.mark.stock
+
 FEED = "/v1/events"
 
 

@@ -16,6 +16,8 @@ from tests.support.api import SECRETS
 from tests.support.app import Heard, running_app
 from tests.support.forwarding import QUICK, Installed, answering, forwarding
 
+pytestmark = pytest.mark.stock
+
 
 @pytest.fixture
 async def installed(database_url: str, tmp_path: Path) -> AsyncIterator[Installed]:

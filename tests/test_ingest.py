@@ -25,6 +25,8 @@ from tests.support.beds import connect
 from tests.support.receiver import CHANNEL, TOKEN, Receiver, running
 from tests.support.store import SCHEMA, arrival, postback, store
 
+pytestmark = pytest.mark.stock
+
 CODES = ["N101", "N102", "N103", "E101", "E102", "N202", "N777"]
 
 

@@ -15,6 +15,8 @@ from tests.conftest import SCHEMA
 from tests.support.beds import connect
 from tests.support.store import arrival, postback, store
 
+pytestmark = pytest.mark.stock
+
 
 async def test_the_models_and_the_newest_migration_agree(database_url: str) -> None:
     def differences(connection: Connection) -> list[object]:

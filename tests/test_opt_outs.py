@@ -34,6 +34,8 @@ from tests.support.installation import installation
 from tests.support.records import outgoing
 from tests.support.store import SCHEMA, THEM, US, store, told
 
+pytestmark = pytest.mark.stock
+
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 

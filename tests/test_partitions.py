@@ -19,6 +19,8 @@ from receiver.partitions import Busy, Partition, first_id
 from tests.support.beds import connect
 from tests.support.store import SCHEMA, THEM, US, arrival, postback, told
 
+pytestmark = pytest.mark.stock
+
 #: no partition is made that far ahead when the tests begin
 FAR = datetime.now(UTC).replace(day=10) + timedelta(days=220)
 MONTH = Partition("message", datetime(FAR.year, FAR.month, 1, tzinfo=UTC))

@@ -16,6 +16,8 @@ from receiver.read import ids
 from tests.support.beds import connect
 from tests.support.dialect import SECRETS, Dialect, heard, replay, replayed
 
+pytestmark = pytest.mark.stock
+
 WRONG = Dialect({"sent": Status.SENT, "done": Status.DELIVERED})
 RIGHT = Dialect({"sent": Status.SENT, "done": Status.FAILED})
 

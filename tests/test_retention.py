@@ -22,6 +22,8 @@ from receiver.retention import SWEEPS, Cutoffs
 from tests.support.store import SCHEMA, THEM, US, arrival, postback, send, store, told
 from tests.test_partitions import at, stored_at
 
+pytestmark = pytest.mark.stock
+
 NOW = datetime.now(UTC)
 KEEP_ALL = {"payloads": 0, "bodies": 0, "messages": 0}
 SOURCE = Source("sinch-us", "sinch_mms", US)

@@ -18,6 +18,8 @@ from sender.files import OutgoingFiles
 from tests.support.beds import connect
 from tests.support.installation import CHANNEL, THEM, US, installation
 
+pytestmark = pytest.mark.stock
+
 IMAGE = "https://media.example.com/map.png"
 
 

@@ -22,7 +22,7 @@ from tests.support.beds import Bed
 from tests.support.receiver import CHANNEL, CHANNELS, TOKEN, Receiver, copied, running
 from tests.support.store import postback
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.stock]
 
 DELIVERED = orjson.dumps(postback("N102", "MMSMT7Qx2LmZp"))
 MIB = 1 << 20
