@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
 
+import asyncpg
+import httpx
 import hypothesis
 import pytest
 import schemathesis
 import standardwebhooks
 import uvicorn
-from hypothesis import HealthCheck, Phase
+from hypothesis import HealthCheck, Phase, strategies
 from schemathesis import checks
 from schemathesis.core.result import Ok
 
@@ -26,6 +28,7 @@ from receiver.auth import create_key
 from receiver.problems import Code
 from receiver.read import examples, shapes
 from receiver.read.filters import MAX_WAIT
+from tests.support import lists
 from tests.support.api import SECRETS, Api, build, running
 from tests.support.records import accept, outgoing, tell
 
@@ -135,9 +138,12 @@ def server(database_url: str, free_port: int) -> Iterator[tuple[str, dict[str, s
     app, engine, _, _ = build(database_url)
 
     async def fill() -> str:
-        await accept(database_url, outgoing(client_reference="order-42"))
+        await tell(database_url, Report("c1", "N101", Status.SENT, ("c1", "N101"), client_reference="x"))
         await tell(database_url, Report("c1", "E102", Status.REJECTED, ("c1",), client_reference="x"))
-        await tell(database_url, Inbound("in-1", ("in-1",), sender="+12065550123", text="Yes"))
+        await accept(database_url, outgoing(client_reference="order-42"))
+        for name in ("in-1", "in-2"):
+            await tell(database_url, Inbound(name, (name,), sender="+12065550123", text="Yes"))
+        await tell(database_url, Inbound("in-3", ("in-3",), sender="+12065550199", text="Yes"))
         return await create_key(engine, SECRETS, name="fuzz", scopes=("read", "send", "admin"))
 
     key = asyncio.run(fill())
@@ -152,12 +158,14 @@ def server(database_url: str, free_port: int) -> Iterator[tuple[str, dict[str, s
 
 
 def test_whatever_the_document_allows_or_forbids_is_answered_as_it_says(
-    server: tuple[str, dict[str, str]],
+    server: tuple[str, dict[str, str]], database_url: str
 ) -> None:
+    """Half of the requests for a list are for a page that it has named itself."""
     url, headers = server
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     # JSON Schema has no way to say that no string may hold a NUL; that it is refused has a test of its own
     schema.config.generation.allow_x00 = False
+    ways = asyncio.run(_followed(database_url, url, headers))
     tried = 0
     for found in schema.get_all_operations():
         assert isinstance(found, Ok), found
@@ -167,10 +175,30 @@ def test_whatever_the_document_allows_or_forbids_is_answered_as_it_says(
         takes_something = any((operation.path_parameters, operation.query, operation.headers, operation.body))
         for mode in schemathesis.GenerationMode:
             if takes_something or mode is schemathesis.GenerationMode.POSITIVE:
-                _fuzz(operation, mode, headers)
+                positive = mode is schemathesis.GenerationMode.POSITIVE
+                way = ways.get(f"{operation.method.upper()} {operation.path}") if positive else None
+                _fuzz(operation, mode, headers, way)
                 tried += 1
 
     assert tried > len(routes.routes())
+
+
+async def _followed(
+    database_url: str, url: str, headers: dict[str, str]
+) -> dict[str, tuple[dict[str, str], dict[str, str]]]:
+    """Path parameters and query of the second page of each list that has one, by the list."""
+    ways = {}
+    db = await asyncpg.connect(database_url)
+    async with httpx.AsyncClient(base_url=url, headers=headers) as client:
+        for one in lists.described():
+            named, there = await lists.ids(db, lists.ROWS_OF[str(one)])
+            if len(there) > 1 and not one.in_body:
+                first = await client.get(one.path.replace("{id}", named), params={"limit": 1})
+                way = {one.cursor: first.json()["next_cursor"]}
+                ways[str(one)] = ({"id": named} if named else {}), way
+    await db.close()
+    assert {"GET /v1/conversations/{id}/messages", "GET /v1/messages/{id}/events"} < ways.keys()
+    return ways
 
 
 def _excluded(case: Any) -> list[Any]:
@@ -182,10 +210,11 @@ def _excluded(case: Any) -> list[Any]:
     return [checks.positive_data_acceptance] if opaque else []
 
 
-def _fuzz(operation: Any, mode: Any, headers: dict[str, str]) -> None:
+def _fuzz(operation: Any, mode: Any, headers: dict[str, str], way: Any) -> None:
+    """*way* are path parameters and query of a page that a list has named, where it has."""
     cases = operation.as_strategy(generation_mode=mode)
 
-    @hypothesis.given(case=cases)
+    @hypothesis.given(case=cases, follows=strategies.booleans() if way else strategies.just(False))
     @hypothesis.settings(
         max_examples=EXAMPLES_PER_OPERATION,
         deadline=None,
@@ -194,10 +223,14 @@ def _fuzz(operation: Any, mode: Any, headers: dict[str, str]) -> None:
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    def run(case: Any) -> None:
+    def run(case: Any, *, follows: bool) -> None:
+        if follows:
+            case.path_parameters = {**(case.path_parameters or {}), **way[0]}
+            case.query = {**(case.query or {}), **way[1]}
         if case.path == "/v1/events" and f"{(case.query or {}).get('wait')}" in WAITS:
             case.query.pop("wait")  # it would be waited for
         response = case.call(headers=headers)
-        case.validate_response(response, headers=headers, excluded_checks=_excluded(case))
+        excluded = [] if follows else _excluded(case)
+        case.validate_response(response, headers=headers, excluded_checks=excluded)
 
     run()

@@ -36,7 +36,7 @@ async def get_conversation(ask: Ask[Query, Nothing]) -> Response:
 
 async def list_conversation_messages(ask: Ask[Page, Nothing]) -> Response:
     conversation = await _conversation(ask)
-    page = MessageFilters(limit=ask.query.limit, cursor=ask.query.cursor)
+    page = MessageFilters.model_construct(**dict(ask.query))  # they are validated; a cursor is only so once
     return json(
         await timeline.messages(
             ask.context.reader, page, region="", channels=ask.channels, conversation_id=conversation.id

@@ -7,7 +7,7 @@ from sse_starlette.sse import AppStatus
 from starlette.responses import Response
 
 from receiver.api.operation import Ask, Header, Nothing, Operation, json
-from receiver.api.reading import feed_cursor
+from receiver.api.reading import cursor
 from receiver.auth import Scope
 from receiver.problems import Problem
 from receiver.read import ids, shapes
@@ -38,7 +38,7 @@ async def list_feed(ask: Ask[FeedPage, Nothing]) -> Response:
 
 async def stream_feed(ask: Ask[FeedFilters, Nothing]) -> Response:
     last = ask.request.headers.get("last-event-id")
-    place = ask.query.after if not last else feed_cursor(last)
+    place = ask.query.after if not last else cursor(last, ids.place_in_feed, "/Last-Event-ID")
     return EventSourceResponse(
         _told(ask, place),
         ping=PING,

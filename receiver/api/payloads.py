@@ -1,15 +1,14 @@
 """/v1/payloads: what carriers sent, as it came, and how to read it again."""
 
 from datetime import UTC, datetime
-from uuid import UUID
 
 from starlette.responses import Response
 
 from receiver.api.operation import Ask, Nothing, Operation, json
-from receiver.api.reading import path_id
+from receiver.api.reading import cursor, path_id
 from receiver.auth import Scope
 from receiver.kept import Selection
-from receiver.problems import Code, Problem, not_found
+from receiver.problems import not_found
 from receiver.read import ids, payloads, shapes
 from receiver.read.filters import PayloadFilters, Query
 from receiver.replay import START
@@ -40,19 +39,11 @@ async def replay(ask: Ask[Query, ReplayRequest]) -> Response:
         visible=ask.channels,
     )
     run = ask.context.replay.predict if asked.dry_run else ask.context.replay.run
+    after = START if asked.cursor is None else cursor(asked.cursor, ids.id_at, "/cursor")
     summary = Summary()
-    async for part in run(selection, after=_place(asked.cursor), most=asked.limit):
+    async for part in run(selection, after=after, most=asked.limit):
         summary.add(part)
     return json(_answer(summary, asked))
-
-
-def _place(cursor: str | None) -> UUID:
-    if cursor is None:
-        return START
-    try:
-        return ids.id_at(cursor)
-    except ValueError as error:
-        raise Problem(Code.INVALID_CURSOR, f"/cursor: {error}") from None
 
 
 def _answer(summary: Summary, asked: ReplayRequest) -> shapes.ReplayAnswer:

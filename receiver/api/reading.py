@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -14,9 +14,9 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from starlette.requests import ClientDisconnect, Request
 
 from receiver.problems import Code, FieldError, Problem, invalid
-from receiver.read.ids import place_in_feed
 
 Model = TypeVar("Model", bound=BaseModel)
+Place = TypeVar("Place")
 
 MAX_BODY = 1 << 20
 #: seconds for a whole body
@@ -95,12 +95,13 @@ def idempotency_key(request: Request) -> str | None:
     return re.sub(r"\\(.)", r"\1", given[1:-1]) if given.startswith('"') else given
 
 
-def feed_cursor(given: str) -> int:
-    """A cursor of the feed that came in a header. Raises ``Problem`` (422)."""
+def cursor(given: str, place: Callable[[str], Place], pointer: str) -> Place:
+    """Returns the *place* that a cursor in a body or a header stands for; *pointer* is where it was given.
+    Raises ``Problem`` (422)."""
     try:
-        return place_in_feed(given)
+        return place(given)
     except PydanticCustomError as error:
-        raise Problem(Code.INVALID_CURSOR, f"{given!r} {error.message()}") from None
+        raise invalid(pointer, error.message(), Code.INVALID_CURSOR) from None
 
 
 async def raw(request: Request, most: int = MAX_BODY, within: float | None = None) -> bytes:

@@ -5,7 +5,7 @@ from typing import Any
 from starlette.responses import Response
 
 from receiver.api.operation import Ask, Nothing, Operation, json
-from receiver.api.reading import feed_cursor, path_id
+from receiver.api.reading import cursor, path_id
 from receiver.auth import Scope
 from receiver.problems import Code, invalid, not_found
 from receiver.read import ids, shapes, subscribers
@@ -59,7 +59,7 @@ async def rotate_secret(ask: Ask[Query, Nothing]) -> Response:
 
 
 async def replay_to_subscriber(ask: Ask[Query, ReplayFrom]) -> Response:
-    after = feed_cursor(ask.body.after)
+    after = cursor(ask.body.after, ids.place_in_feed, "/after")
     if after == ids.NOW:
         raise invalid("/after", "is no cursor: nothing follows now", Code.INVALID_CURSOR)
     if not await ask.context.subscribers.replay(path_id(ask.request), after, ask.channels):

@@ -2,12 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints, WithJsonSchema
 
 #: ids, or names, in one request
 MAX_LOOKUP = 100
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+#: read where the list is known that gave it out: all that is none of its cursors is refused alike
+Cursor = Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_-]+$"})]
 
 
 class Request(BaseModel):

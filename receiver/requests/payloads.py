@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from receiver.moments import GivenMoment
-from receiver.requests.base import MAX_LOOKUP, Name, Request
+from receiver.requests.base import MAX_LOOKUP, Cursor, Name, Request
 
 
 class ReplayRequest(Request):
@@ -21,8 +21,7 @@ class ReplayRequest(Request):
     ids: list[UUID] | None = Field(default=None, max_length=MAX_LOOKUP)
     dry_run: bool = Field(default=False, description="Say what would change, and change nothing.")
     limit: int = Field(default=100, ge=1, le=200, description="Payloads that this call goes through.")
-    cursor: str | None = Field(
+    cursor: Cursor | None = Field(
         default=None,
-        pattern="^[A-Za-z0-9_-]+$",
         description="Go on after the payload where the last call ended; its `next_cursor`.",
     )

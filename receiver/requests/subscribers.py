@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from models.status import Status
-from receiver.requests.base import Name, Request
+from receiver.requests.base import Cursor, Name, Request
 
 SubscriberUrl = Annotated[
     str,
@@ -74,6 +74,4 @@ class ReplayFrom(Request):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"after": "AXMAAAAAAAAADA"}]})
 
-    after: str = Field(
-        pattern="^[A-Za-z0-9_-]+$", max_length=64, description="A cursor; what follows it is sent."
-    )
+    after: Cursor = Field(description="A cursor; what follows it is sent.")
