@@ -1,25 +1,35 @@
 """From an empty database to head and back, in whatever schema the operator names."""
 
+import re
+from pathlib import Path
+from types import ModuleType
+
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel import SQLModel
 
 import models  # noqa: F401 - fills SQLModel.metadata
+import postback as postback_commands
+import receiver
+import sender
 from receiver import migrate, partitions
 from receiver.db import async_url
 from receiver.ingest import Ingest
 from tests.conftest import SCHEMA
 from tests.support.beds import connect
-from tests.support.store import arrival, postback, store
+from tests.support.store import Connection, arrival, postback, store
 
 pytestmark = pytest.mark.stock
 
+#: called from outside, but a part of the statement that calls it: what holds for its connection holds for it
+INLINED = {"located"}
+
 
 async def test_the_models_and_the_newest_migration_agree(database_url: str) -> None:
-    def differences(connection: Connection) -> list[object]:
+    def differences(connection: sa.Connection) -> list[object]:
         context = MigrationContext.configure(
             connection,
             opts={
@@ -126,3 +136,24 @@ async def test_a_running_writer_survives_a_migration_and_a_change_of_the_functio
     await ingest.close()
 
     assert ["applied"] * 3 == stored
+
+
+async def test_no_function_is_compiled_at_its_call(db: Connection) -> None:
+    """Which takes seconds on a server with LLVM, where a batch may take one."""
+    called = {name for room in (receiver, sender, postback_commands) for name in _called(room)}
+    functions = await db.fetch(
+        """SELECT proname AS name, lanname AS language,
+               'jit=off' = ANY (coalesce(proconfig, '{}')) AS uncompiled
+           FROM pg_proc p JOIN pg_language l ON l.oid = prolang
+           WHERE pronamespace = 'postback'::regnamespace"""
+    )
+
+    entries = {f["name"] for f in functions if f["language"] == "plpgsql" or f["name"] in called - INLINED}
+    assert called - INLINED <= entries
+    assert entries == {f["name"] for f in functions if f["uncompiled"]}
+
+
+def _called(room: ModuleType) -> set[str]:
+    """Returns the names of the functions in the database that the Python code of *room* calls."""
+    files = Path(room.__path__[0]).rglob("*.py")
+    return {name for file in files for name in re.findall(r"\bpostback\.([a-z_]+)\(", file.read_text())}

@@ -74,6 +74,11 @@ _CONSTANTS = {
 }
 
 
+#: What every PL/pgSQL function is declared with. To a planner that may not read tables from end to end, its
+#: statements look expensive, and a server with LLVM would compile them: for seconds, on each connection anew.
+#: A function in SQL says so itself where it is called from outside; inside the others it has to be inlined.
+_UNCOMPILED = "SET jit = off"
+
 #: carries the fingerprint of the functions that stand in a database
 MARKED_TYPE = "event_in"
 MARK = "SELECT obj_description(to_regtype(:type)::oid, 'pg_type')"
@@ -99,6 +104,7 @@ def create_statements(schema: str) -> Iterator[str]:
 def _statements(schema: str) -> Iterator[str]:
     for name in _FILES:
         text = (Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")
+        text = text.replace("LANGUAGE plpgsql", f"LANGUAGE plpgsql {_UNCOMPILED}")
         yield from re.split(r"(?<=;)\n\n(?=--|CREATE)", qualified(text, schema))
 
 

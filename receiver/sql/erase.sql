@@ -64,7 +64,7 @@ END $$;
 
 -- Up to `most` messages from or to a number that nothing was taken out of yet.
 CREATE FUNCTION postback.messages_of(the_number text, most integer) RETURNS uuid[]
-LANGUAGE sql AS $$
+LANGUAGE sql SET jit = off AS $$
     SELECT array_agg(m.id) FROM (
         SELECT m.id FROM postback.message m WHERE m.contact = the_number
         UNION ALL

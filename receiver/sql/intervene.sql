@@ -16,7 +16,7 @@ END $$;
 
 -- The same for somebody who is being erased.
 CREATE FUNCTION postback.cancel_for(the_message uuid, the_channel text) RETURNS boolean
-LANGUAGE sql AS $$
+LANGUAGE sql SET jit = off AS $$
     SELECT postback.cancel(postback.cancellation(the_message, the_channel, 'operator', clock_timestamp()))
 $$;
 

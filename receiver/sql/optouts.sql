@@ -127,7 +127,7 @@ END $$;
 
 -- Until the commit nobody else writes down what this person said; there may be no row to lock.
 CREATE FUNCTION postback.alone_with(the_contact text) RETURNS void
-LANGUAGE sql AS $$
+LANGUAGE sql SET jit = off AS $$
     SELECT pg_advisory_xact_lock(hashtextextended('postback.opt_out ' || the_contact, 0))
 $$;
 
