@@ -1,4 +1,5 @@
-"""What a person may decide: to stop a message, what became of an uncertain one, who is written to."""
+"""What a person may decide: to stop a message, what became of an uncertain one, who is written to, what was
+read."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -9,7 +10,7 @@ from models.errors import SPECIFICITY, ErrorClass
 from models.status import Status, bits
 from receiver import db, phone
 from receiver.correlate import key
-from receiver.problems import Code, Problem
+from receiver.problems import Code, Problem, invalid
 from receiver.rows import ConsentRow, EventRow
 from receiver.sql import qualified
 
@@ -22,6 +23,7 @@ class Interventions:
         self._cancel = qualified("SELECT postback.cancel($1)", schema)
         self._decide = qualified("SELECT postback.decide($1)", schema)
         self._opt = qualified("SELECT postback.opt($1)", schema)
+        self._mark_read = qualified("SELECT postback.mark_read($1, $2)", schema)
         self._redact = qualified("SELECT postback.redact($1, $2)", schema)
 
     async def cancel(self, message_id: UUID, *, channel: str, provider: str) -> None:
@@ -39,6 +41,13 @@ class Interventions:
     async def opt(self, said: ConsentRow) -> bool:
         """Opts a contact out or in; whether that changed anything. What waits for them is stopped."""
         return await self._run(self._opt, said)
+
+    async def mark_read(self, conversation_id: UUID, up_to: UUID | None) -> None:
+        """Marks a conversation as read up to the message *up_to*, None for all of it. Raises ``Problem``
+        where that is no message of it."""
+        async with db.connected(self._url) as connection:
+            if not await connection.fetchval(self._mark_read, conversation_id, up_to, timeout=5):
+                raise invalid("/up_to", "is no message of this conversation")
 
     async def redact(self, message_id: UUID, contact: str | None) -> list[bytes]:
         """Takes words, files, raw requests and the number out of a message; the SHA-256 of the files that

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from uuid_utils.compat import uuid7
 
 from models.events import Event, Inbound, MediaPart
 from receiver.auth import create_key
@@ -117,6 +118,60 @@ async def test_only_reading_makes_a_conversation_read(receiver: Receiver) -> Non
     assert [conversation] == unread["data"]
     assert (200, 0) == (answer.status_code, answer.json()["unread_count"])
     assert 1 == (await only(receiver))["unread_count"]
+
+
+async def test_what_came_after_the_message_that_was_read_stays_unread(receiver: Receiver) -> None:
+    """Each message in turn, and back again: nothing that was read becomes unread."""
+    for place in range(3):
+        await hears(receiver, inbound(f"in-{place}", f"{place}"))
+        await send(receiver)
+    conversation = await only(receiver)
+    newest_first = (await get(receiver, f"{ROUTE}/{conversation['id']}/messages"))["data"]
+
+    counts = [await read(receiver, conversation, message["id"]) for message in reversed(newest_first)]
+    back = await read(receiver, conversation, newest_first[-1]["id"])
+    await hears(receiver, inbound("in-9"))
+
+    assert [2, 2, 1, 1, 0, 0] == counts
+    assert 0 == back
+    assert 1 == await read(receiver, conversation, newest_first[0]["id"])
+    assert (await only(receiver))["waiting_since"] is not None
+    assert 0 == await read(receiver, conversation, None)
+
+
+async def test_a_conversation_is_read_up_to_a_message_of_its_own(receiver: Receiver) -> None:
+    await hears(receiver, inbound("in-1"))
+    conversation = await only(receiver)
+    await hears(receiver, inbound("in-2", sender=OTHER))
+    [elsewhere] = (await get(receiver, "/v1/messages", contact=OTHER))["data"]
+    for named in (elsewhere["id"], str(uuid7()), conversation["id"], "nonsense"):
+        answer = await receiver.client.post(f"{ROUTE}/{conversation['id']}/read", json={"up_to": named})
+        assert (422, "/up_to") == (answer.status_code, answer.json()["errors"][0]["pointer"])
+
+    assert conversation == await get(receiver, f"{ROUTE}/{conversation['id']}")
+    unknown = await receiver.client.post(f"{ROUTE}/{uuid7()}/read", json={"up_to": elsewhere["id"]})
+    assert 404 == unknown.status_code
+
+
+async def test_what_arrives_while_somebody_reads_is_counted_once(receiver: Receiver) -> None:
+    """In every round one message arrives while the one before it is marked as read."""
+    await hears(receiver, inbound("in-0"))
+    conversation = await only(receiver)
+    path = f"{ROUTE}/{conversation['id']}/messages"
+    for place in range(1, 20):
+        [last] = (await get(receiver, path, limit="1"))["data"]
+        await asyncio.gather(
+            read(receiver, conversation, last["id"]), hears(receiver, inbound(f"in-{place}"))
+        )
+        assert 1 == (await only(receiver))["unread_count"]
+
+
+async def read(receiver: Receiver, conversation: dict[str, Any], up_to: str | None) -> int:
+    """How many are unread after it."""
+    body = {"up_to": up_to} if up_to else None
+    answer = await receiver.client.post(f"{ROUTE}/{conversation['id']}/read", json=body)
+    assert 200 == answer.status_code, answer.text
+    return int(answer.json()["unread_count"])
 
 
 async def test_channels_and_kinds_share_a_conversation(receiver: Receiver) -> None:

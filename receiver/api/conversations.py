@@ -3,10 +3,8 @@
 import hashlib
 from typing import Any
 
-from sqlmodel import col, update
 from starlette.responses import Response
 
-from models import Conversation
 from receiver.api.messages import IDEMPOTENCY
 from receiver.api.operation import Ask, Nothing, Operation, json
 from receiver.api.reading import idempotency_key, path_id
@@ -14,7 +12,7 @@ from receiver.auth import Scope
 from receiver.problems import not_found
 from receiver.read import conversations, shapes, timeline
 from receiver.read.filters import ConversationFilters, MessageFilters, Page, Query
-from receiver.requests import Reply, ReplyRequest, SendRequest
+from receiver.requests import ReadRequest, Reply, ReplyRequest, SendRequest
 
 
 async def list_conversations(ask: Ask[ConversationFilters, Nothing]) -> Response:
@@ -72,12 +70,9 @@ async def reply(ask: Ask[Query, ReplyRequest]) -> Response:
     return json(shapes.SentMessages(data=data), 202, headers)
 
 
-async def read(ask: Ask[Query, Nothing]) -> Response:
+async def read(ask: Ask[Query, ReadRequest]) -> Response:
     conversation = await _conversation(ask)
-    async with ask.context.engine.begin() as connection:
-        await connection.execute(
-            update(Conversation).where(col(Conversation.id) == conversation.id).values(unread_count=0)
-        )
+    await ask.context.interventions.mark_read(conversation.id, ask.body.up_to)
     return json(await _conversation(ask))
 
 
@@ -148,10 +143,11 @@ OPERATIONS = (
         "POST",
         "/v1/conversations/{id}/read",
         read,
-        "Mark a conversation as read",
+        "Mark a conversation as read, or its messages up to one of them",
         Scope.SEND,
         Query,
-        Nothing,
+        ReadRequest,
         shapes.Conversation,
+        optional=True,
     ),
 )

@@ -19,9 +19,10 @@ _DESCRIPTION = (
     "What carriers called back with, one status timeline per message, and sending. Times are RFC 3339 in "
     "UTC, ids are UUIDv7, numbers are E.164. Every answer carries `X-Request-Id`."
 )
-#: the answers of every operation beside its own; a body adds three, an id one
-_ALWAYS = (401, 403, 422, 429, 500, 503)
-_WITH_BODY = (408, 413, 415)
+#: the answers of every operation beside its own, a body that none asked for included; one that takes a body
+#: adds another, an id too
+_ALWAYS = (401, 403, 408, 413, 422, 429, 500, 503)
+_WITH_BODY = (415,)
 _WITH_ID = (404,)
 _RATE_HEADERS = {
     "RateLimit-Policy": {
@@ -85,7 +86,6 @@ def _operation(operation: Operation[Any, Any], schemas: Schemas) -> dict[str, An
     has_body = operation.body is not Nothing
     problems = {*_ALWAYS, *operation.problems}
     problems.update(_WITH_BODY if has_body else (), _WITH_ID if named else ())
-    problems.update((408, 413) if operation.uploads else ())
     success = _answer(operation.status, operation.media_type, schemas[operation.answer, "serialization"])
     described: dict[str, Any] = {
         "operationId": operation.endpoint.__name__,
@@ -105,7 +105,7 @@ def _operation(operation: Operation[Any, Any], schemas: Schemas) -> dict[str, An
     }
     if has_body:
         content = {"application/json": {"schema": schemas[operation.body, "validation"]}}
-        described["requestBody"] = {"required": True, "content": content}
+        described["requestBody"] = {"required": not operation.optional, "content": content}
     if operation.uploads:
         content = {media_type: {"schema": schema} for media_type, schema in operation.uploads.items()}
         described["requestBody"] = {"required": True, "content": content}

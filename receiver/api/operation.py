@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -22,7 +22,9 @@ B = TypeVar("B", bound=BaseModel)
 
 
 class Nothing(BaseModel):
-    """No body."""
+    """No body; a field in one is unknown."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,9 @@ class Header:
 @dataclass(frozen=True, slots=True)
 class Operation(Generic[Q, B]):
     """*answer* is the model of the body of a success, which has the status *status*; *headers* are request
-    headers, *problems* the statuses of failures beside those that all have. An
-    operation that *uploads* takes a body that is no JSON, by its content type; its endpoint reads it."""
+    headers, *problems* the statuses of failures beside those that all have. A *body* that is *optional* may
+    be left out, and is then ``{}``. An operation that *uploads* takes a body that is no JSON, by its content
+    type; its endpoint reads it."""
 
     method: str
     path: str
@@ -71,6 +74,7 @@ class Operation(Generic[Q, B]):
     status: int = 200
     headers: Mapping[str, Header] = field(default_factory=dict)
     problems: Sequence[int] = ()
+    optional: bool = False
     uploads: Mapping[str, Any] = field(default_factory=dict)
     media_type: str = "application/json"
 
@@ -84,9 +88,10 @@ class Operation(Generic[Q, B]):
 
     async def _ask(self, request: Request, context: Context, principal: Principal) -> Ask[Q, B]:
         query = reading.query(request, self.query)
-        if self.body is Nothing:
+        if self.uploads:
             return Ask(request, context, principal, query, self.body(), b"")
-        body, body_hash = await reading.body(request, self.body)
+        optional = self.optional or self.body is Nothing
+        body, body_hash = await reading.body(request, self.body, optional=optional)
         return Ask(request, context, principal, query, body, body_hash)
 
 

@@ -57,25 +57,42 @@ def _is_text(given: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in given)
 
 
-async def body(request: Request, model: type[Model]) -> tuple[Model, bytes]:
-    """The JSON body as *model*, and a hash that is the same for the same JSON in any layout.
+async def body(request: Request, model: type[Model], *, optional: bool = False) -> tuple[Model, bytes]:
+    """Returns the JSON body as *model*, and a hash that is the same for the same JSON in any layout. An
+    *optional* body that is empty is ``{}``.
 
     Raises ``Problem``: 408, 413, 415, 422.
     """
+    if optional and not _announced(request):
+        return model(), b""
+    given = await raw(request)
+    if optional and not given:
+        return model(), b""
+    content = _object(request, given, model)
+    parsed = _validated(model, content)
+    return parsed, hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def _announced(request: Request) -> bool:
+    """Whether a body follows the headers (RFC 9112, 6.3)."""
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
+
+
+def _object(request: Request, given: bytes, model: type[BaseModel]) -> dict[str, Any]:
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if not model.model_fields and media_type != "application/json":
+        raise invalid("", "this operation takes no body")
     if media_type != "application/json":
         raise Problem(
             Code.INVALID_FIELD, "The body must be JSON; send Content-Type: application/json.", status=415
         )
-    given = await raw(request)
     try:
         content = orjson.loads(given)
     except orjson.JSONDecodeError as error:
         raise invalid("", f"is not JSON: {error}") from None
     if not isinstance(content, dict):
         raise invalid("", "must be a JSON object")
-    parsed = _validated(model, content)
-    return parsed, hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).digest()
+    return content
 
 
 def path_id(request: Request) -> UUID:

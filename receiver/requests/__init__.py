@@ -3,6 +3,7 @@
 Here is the shape only; numbers, carriers' limits and the choice of a channel are `receiver.submit`'s.
 """
 
+from receiver.requests.conversations import ReadRequest
 from receiver.requests.messages import LookupRequest, SettleRequest
 from receiver.requests.payloads import ReplayRequest
 from receiver.requests.sends import MediaSource, Reply, ReplyRequest, SendRequest, Sent, TemplateRequest
@@ -11,6 +12,7 @@ from receiver.requests.subscribers import ReplayFrom, SubscriberChange, Subscrib
 __all__ = [
     "LookupRequest",
     "MediaSource",
+    "ReadRequest",
     "ReplayFrom",
     "ReplayRequest",
     "Reply",

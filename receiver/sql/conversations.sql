@@ -42,6 +42,29 @@ BEGIN
     FROM unnest(said) s JOIN taken t ON t.our_number = s.our_number AND t.thread = s.thread;
 END $$;
 
+-- Marks a conversation as read, up to a message of it where one is named: what stands after that one stays
+-- unread. Answers whether there is that message in it. Whoever takes new messages in holds the same lock, so
+-- each of them is counted here, or counts afterwards by itself. Nothing becomes unread by this.
+CREATE FUNCTION postback.mark_read(the_conversation uuid, up_to uuid) RETURNS boolean
+LANGUAGE plpgsql SET lock_timeout = '500ms' SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+DECLARE
+    unread CONSTANT integer := (
+        SELECT c.unread_count FROM postback.conversation c WHERE c.id = the_conversation FOR UPDATE);
+BEGIN
+    IF up_to IS NOT NULL AND NOT EXISTS (
+        SELECT FROM postback.message m WHERE m.id = up_to AND m.conversation_id = the_conversation
+    ) THEN
+        RETURN false;
+    END IF;
+    UPDATE postback.conversation c SET unread_count = (
+        SELECT count(*) FROM (
+            SELECT FROM postback.message m
+            WHERE m.conversation_id = the_conversation AND m.id > up_to AND m.direction = 'inbound' LIMIT unread
+        ) later)
+    WHERE c.id = the_conversation;
+    RETURN true;
+END $$;
+
 -- Nobody waits any more in the conversations that something was sent in; the caller holds their locks.
 CREATE FUNCTION postback.answer(said postback.said_in[]) RETURNS void
 LANGUAGE plpgsql AS $$
