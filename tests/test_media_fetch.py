@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from receiver import addresses
 from receiver.http import NotSent, Unfetchable, fetch, fetches
+from tests.support.names import resolve
 
 LOOPBACK = [ip_network("127.0.0.0/8")]
 HERE = [ip_network("127.0.0.1/32")]
@@ -130,7 +131,7 @@ def test_there_are_more_than_sixty_forms() -> None:
 async def test_no_form_of_a_private_address_gets_a_connection(
     canary: Canary, monkeypatch: pytest.MonkeyPatch, scheme: str, host: str
 ) -> None:
-    _resolve(monkeypatch, defaultdict(lambda: ["127.0.0.1"], NAMES))
+    resolve(monkeypatch, defaultdict(lambda: ["127.0.0.1"], NAMES))
     _take_any_port_for_443(monkeypatch)
 
     with pytest.raises((Unfetchable, NotSent)):
@@ -144,7 +145,7 @@ async def test_no_form_of_a_private_address_gets_a_connection(
 async def test_no_redirect_to_one_does_either(
     canary: Canary, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
-    _resolve(monkeypatch, defaultdict(lambda: ["127.0.0.1"], NAMES))
+    resolve(monkeypatch, defaultdict(lambda: ["127.0.0.1"], NAMES))
     _take_any_port_for_443(monkeypatch)
     async with listening("127.0.0.2") as first:
         location = f"location: http://{host}:{canary.port}/".encode()
@@ -162,7 +163,7 @@ async def test_a_name_that_leads_elsewhere_at_the_next_look_leads_to_where_it_wa
 ) -> None:
     """Its owner answers every question with another address; so does a redirect to the same name."""
     answers = [["127.0.0.2"], ["127.0.0.1"], ["127.0.0.1"]]
-    _resolve(monkeypatch, {"turning.example": lambda: answers.pop(0)})
+    resolve(monkeypatch, {"turning.example": lambda: answers.pop(0)})
     async with await asyncio.start_server(canary.hear, "127.0.0.2", canary.port):
         canary.answer = _response(b"", b"location: /again", status=b"302 Found")
 
@@ -227,7 +228,7 @@ def test_one_address_that_may_not_be_reached_forbids_a_name_with_others() -> Non
 async def test_a_name_that_leads_here_gets_no_connection(
     canary: Canary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _resolve(monkeypatch, {"files.example": ["8.8.8.8", "127.0.0.1"]})
+    resolve(monkeypatch, {"files.example": ["8.8.8.8", "127.0.0.1"]})
 
     with pytest.raises(Unfetchable, match=r"127\.0\.0\.1 is not a public address"):
         await fetch(f"https://files.example:{canary.port}/", [], 1000)
@@ -238,7 +239,7 @@ async def test_a_name_that_leads_here_gets_no_connection(
 async def test_a_name_is_looked_up_once_and_keeps_its_name_on_the_way(
     canary: Canary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = _resolve(monkeypatch, {"files.example": ["127.0.0.1"]})
+    asked = resolve(monkeypatch, {"files.example": ["127.0.0.1"]})
 
     await fetch(f"http://files.example:{canary.port}/a.png", HERE, 1000)
 
@@ -250,7 +251,7 @@ async def test_tls_asks_for_the_name_at_the_checked_address(
     canary: Canary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The name stands in the clear in the first message of TLS."""
-    _resolve(monkeypatch, {"files.example": ["127.0.0.1"]})
+    resolve(monkeypatch, {"files.example": ["127.0.0.1"]})
 
     with pytest.raises((Unfetchable, NotSent)):
         await fetch(f"https://files.example:{canary.port}/", HERE, 1000)
@@ -350,13 +351,13 @@ async def test_a_server_that_cannot_be_reached_is_worth_another_try(
     with pytest.raises(NotSent):
         await fetch(f"http://127.0.0.1:{free_port}/", HERE, 1000)
 
-    _resolve(monkeypatch, {"files.example": socket.gaierror(socket.EAI_AGAIN, "try again")})
+    resolve(monkeypatch, {"files.example": socket.gaierror(socket.EAI_AGAIN, "try again")})
     with pytest.raises(NotSent):
         await fetch("https://files.example/", [], 1000)
 
 
 async def test_a_name_that_nobody_has_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    _resolve(monkeypatch, {"files.example": socket.gaierror(socket.EAI_NONAME, "no such name")})
+    resolve(monkeypatch, {"files.example": socket.gaierror(socket.EAI_NONAME, "no such name")})
 
     with pytest.raises(Unfetchable, match="no host"):
         await fetch("https://files.example/", [], 1000)
@@ -365,7 +366,7 @@ async def test_a_name_that_nobody_has_is_not(monkeypatch: pytest.MonkeyPatch) ->
 async def test_of_a_name_with_several_addresses_the_first_that_answers_gives_the_file(
     canary: Canary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _resolve(monkeypatch, {"files.example": ["127.0.0.9", "127.0.0.1"]})
+    resolve(monkeypatch, {"files.example": ["127.0.0.9", "127.0.0.1"]})
 
     found = await fetch(f"http://files.example:{canary.port}/", LOOPBACK, 1000)
 
@@ -389,27 +390,3 @@ def _take_any_port_for_443(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         addresses, "check", lambda scheme, port, found, networks: check("https", 443, found, networks)
     )
-
-
-def _resolve(monkeypatch: pytest.MonkeyPatch, names: dict[str, Any]) -> list[str]:
-    """Answers for *names* in place of the machine's resolver; the list fills with what was asked."""
-    asked: list[str] = []
-
-    async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
-        asked.append(host)
-        answer = names[host]() if callable(names[host]) else names[host]
-        if isinstance(answer, Exception):
-            raise answer
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in answer]
-
-    def known(host: Any) -> bool:
-        return host in names or isinstance(names, defaultdict)
-
-    loop = asyncio.get_running_loop()
-    original = loop.getaddrinfo
-
-    async def chosen(host: Any, port: Any, **options: Any) -> Any:
-        return await (getaddrinfo(host, port) if known(host) else original(host, port, **options))
-
-    monkeypatch.setattr(loop, "getaddrinfo", chosen)
-    return asked

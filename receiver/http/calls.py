@@ -1,17 +1,18 @@
 """Calls to carriers."""
 
 import asyncio
-from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from time import monotonic
 from types import TracebackType
 from typing import Self
 
 import httpx
 
 from models.events import Answer, Call
-from receiver.http.connecting import CONNECT_DEADLINE, KEEPALIVE, USER_AGENT, tls
-from receiver.http.failures import AnswerLost, NotSent, said
+from receiver.http.connecting import CONNECT_DEADLINE, Connections
+from receiver.http.failures import AnswerLost, NotSent, Unfetchable, said
+from receiver.http.targets import Outgoing, parsed
 
 #: seconds from the first to the last byte of a call to a carrier
 CALL_DEADLINE = 30.0
@@ -19,63 +20,52 @@ LARGEST_ANSWER = 1 << 20
 
 
 class Client:
-    """Calls carriers. One per process; keeps connections open between calls.
-
-    Each call has an httpx client to itself while it lasts: a pool looks through all its connections at every
-    call, and with 64 under way that takes longer than the call.
-    """
+    """Calls carriers, *connections* at a time. One per process; keeps connections open between calls."""
 
     def __init__(self, *, connections: int = 200) -> None:
         self._places = asyncio.Semaphore(connections)
-        #: by the time of their last use: the last one's connections are the likeliest to be open still
-        self._idle: deque[tuple[float, httpx.AsyncClient]] = deque()
+        self._connections = Connections(None)
 
     async def call(self, call: Call) -> Answer:
-        """The carrier's whole answer. Raises ``NotSent`` or ``AnswerLost``."""
-        await self._place()
-        client = self._idle.pop()[1] if self._idle else _client()
-        try:
-            return await self._called(client, call)
-        finally:
-            self._idle.append((monotonic(), client))
-            self._places.release()
-            await self._close(until=monotonic() - KEEPALIVE)
+        """Returns the carrier's answer. Raises ``NotSent`` or ``AnswerLost``.
 
-    async def _place(self) -> None:
+        An answer that is no success is judged by its status where its body breaks off or does not end: it is
+        returned with an empty body, because half of one might say something else than the whole.
+        """
+        async with self._place():
+            try:
+                return await self._answer(Outgoing(call.method, parsed(call.url), call.headers, call.body))
+            except Unfetchable as error:  # it is no URL, or there is no such host
+                raise NotSent(str(error)) from error
+            except (httpx.HTTPError, TimeoutError) as error:
+                raise AnswerLost(said(error)) from error
+            finally:
+                await self._connections.close_idle()
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(CONNECT_DEADLINE):
                 await self._places.acquire()
         except TimeoutError:
             raise NotSent("too many calls are under way") from None
-
-    async def _close(self, until: float) -> None:
-        """Closes the clients that nobody has used since *until*."""
-        while self._idle and self._idle[0][0] <= until:
-            await self._idle.popleft()[1].aclose()
-
-    async def _called(self, client: httpx.AsyncClient, call: Call) -> Answer:
-        request = client.build_request(call.method, call.url, headers=dict(call.headers), content=call.body)
         try:
-            async with asyncio.timeout(CALL_DEADLINE):
-                return await self._exchange(client, request)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
-            raise NotSent(said(error)) from error
-        except (httpx.HTTPError, TimeoutError) as error:
-            raise AnswerLost(said(error)) from error
-
-    async def _exchange(self, client: httpx.AsyncClient, request: httpx.Request) -> Answer:
-        response = await client.send(request, stream=True)
-        try:
-            chunks: list[bytes] = []
-            size = 0
-            async for chunk in response.aiter_bytes():
-                size += len(chunk)
-                if size > LARGEST_ANSWER:
-                    raise AnswerLost(f"the answer is larger than {LARGEST_ANSWER} bytes")
-                chunks.append(chunk)
-            return Answer(response.status_code, dict(response.headers), b"".join(chunks), datetime.now(UTC))
+            yield
         finally:
-            await response.aclose()
+            self._places.release()
+
+    async def _answer(self, outgoing: Outgoing) -> Answer:
+        end = asyncio.get_running_loop().time() + CALL_DEADLINE
+        async with asyncio.timeout_at(end) as limit, self._connections.answer(outgoing) as response:
+            limit.reschedule(None)  # the status is there, and its body has the rest of the time
+            try:
+                async with asyncio.timeout_at(end):
+                    body = await _whole(response)
+            except (httpx.HTTPError, TimeoutError, AnswerLost):
+                if response.is_success:
+                    raise
+                body = b""
+            return Answer(response.status_code, dict(response.headers), body, datetime.now(UTC))
 
     async def __aenter__(self) -> Self:
         return self
@@ -83,15 +73,16 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._close(until=monotonic())
+        await self._connections.close_idle(unused=0.0)
 
 
-def _client() -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        timeout=httpx.Timeout(CALL_DEADLINE, connect=CONNECT_DEADLINE),
-        limits=httpx.Limits(keepalive_expiry=KEEPALIVE),
-        headers={"user-agent": USER_AGENT},
-        verify=tls(),
-        trust_env=False,
-        follow_redirects=False,
-    )
+async def _whole(response: httpx.Response) -> bytes:
+    """Returns the body. Raises ``AnswerLost`` for one that is too large."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > LARGEST_ANSWER:
+            raise AnswerLost(f"the answer is larger than {LARGEST_ANSWER} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)

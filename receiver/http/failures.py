@@ -5,6 +5,10 @@ class NotSent(Exception):
     """No connection was made: the carrier never saw the request."""
 
 
+class Distrusted(NotSent):
+    """The server was reached and its certificate, or its TLS, is none that we accept: it was told nothing."""
+
+
 class AnswerLost(Exception):
     """The request left, wholly or in part, and no whole answer came: nobody here knows what became of it."""
 

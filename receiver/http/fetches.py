@@ -1,16 +1,15 @@
 """Files fetched from addresses that our callers and the carriers gave."""
 
 import asyncio
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import httpx
 
-from receiver import addresses
-from receiver.addresses import Address, Forbidden, Network
-from receiver.http.connecting import CONNECT_DEADLINE, MOST_ADDRESSES, USER_AGENT, resolved, tls
-from receiver.http.failures import Gone, Hopeless, NotSent, Unfetchable, said
+from receiver.addresses import Forbidden, Network
+from receiver.http.connecting import Connections
+from receiver.http.failures import Distrusted, Gone, Hopeless, Unfetchable, said
+from receiver.http.targets import Outgoing, parsed
 
 #: seconds for a fetch, redirects included
 FETCH_DEADLINE = 30.0
@@ -34,9 +33,9 @@ async def fetch(url: str, networks: Sequence[Network], max_bytes: int) -> Fetche
     or ``Gone`` where that is certain or likely.
     """
     try:
-        async with asyncio.timeout(FETCH_DEADLINE):
+        async with asyncio.timeout(FETCH_DEADLINE), Connections(networks) as connections:
             for _ in range(MOST_REDIRECTS + 1):
-                found = await _hop(url, networks, max_bytes)
+                found = await _hop(connections, url, max_bytes)
                 if isinstance(found, Fetched):
                     return found
                 url = found
@@ -47,48 +46,18 @@ async def fetch(url: str, networks: Sequence[Network], max_bytes: int) -> Fetche
     raise Unfetchable(f"it redirects more than {MOST_REDIRECTS} times")
 
 
-async def _hop(url: str, networks: Sequence[Network], max_bytes: int) -> Fetched | str:
-    """The file, or where the server sends us for it."""
-    target = httpx.URL(url)
-    if target.scheme not in ("http", "https") or not target.raw_host:
-        raise Hopeless("it is no http or https URL")
-    port = target.port or {"http": 80, "https": 443}[target.scheme]
-    if port > 65535:
-        raise Hopeless(f"there is no port {port}")
-    found = await resolved(target.raw_host.decode("ascii"), port)
-    addresses.check(target.scheme, port, found, networks)
-    failure: Exception | None = None
-    for address in found[:MOST_ADDRESSES]:
-        try:
-            return await _get(target, address, max_bytes)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            if _is_about_tls(error):
-                raise Unfetchable(said(error)) from error
-            failure = error
-        except httpx.HTTPError as error:
-            raise Unfetchable(said(error)) from error
-    raise NotSent(said(failure) if failure else "the name has no address")
-
-
-async def _get(target: httpx.URL, address: Address, max_bytes: int) -> Fetched | str:
-    # a client of its own: connections are pooled by address, and here one address may be many hosts
-    async with httpx.AsyncClient(
-        timeout=httpx.Timeout(FETCH_DEADLINE, connect=CONNECT_DEADLINE),
-        verify=tls(),
-        trust_env=False,
-        follow_redirects=False,
-    ) as client:
-        headers = {
-            "host": target.netloc.decode("ascii"),
-            "user-agent": USER_AGENT,
-            "accept-encoding": "identity",  # a small answer must not unpack into a large one
-        }
-        pinned = target.copy_with(host=str(address), fragment=None)
-        hostname = {"sni_hostname": target.raw_host.decode("ascii")}
-        async with client.stream("GET", pinned, headers=headers, extensions=hostname) as response:
+async def _hop(connections: Connections, url: str, max_bytes: int) -> Fetched | str:
+    """Returns the file, or where the server sends us for it."""
+    target = parsed(url)
+    try:
+        async with connections.answer(Outgoing("GET", target, {})) as response:
             if response.has_redirect_location:
                 return str(target.join(response.headers["location"]))
             return Fetched(await _content(response, max_bytes), response.headers.get("content-type"))
+    except Distrusted as error:  # a certificate that is wrong today is wrong in an hour
+        raise Unfetchable(str(error)) from error
+    except httpx.HTTPError as error:
+        raise Unfetchable(said(error)) from error
 
 
 async def _content(response: httpx.Response, max_bytes: int) -> bytes:
@@ -105,10 +74,3 @@ async def _content(response: httpx.Response, max_bytes: int) -> bytes:
             raise Hopeless(f"it is larger than {max_bytes} bytes")
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def _is_about_tls(error: BaseException | None) -> bool:
-    """A certificate that is wrong today is wrong in an hour; httpx calls it a failure to connect."""
-    while error is not None and not isinstance(error, ssl.SSLError):
-        error = error.__cause__ or error.__context__
-    return error is not None and not isinstance(error, ssl.SSLEOFError)
