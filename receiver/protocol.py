@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol with what it lacks: a deadline for a request, a cap on the size of its headers and
-on the number of those that wait, an end to a body that goes on after its answer and to answers that nobody
-reads, bodies of requests that offer to upgrade, and short answers in one system call. (A body's cap is that
-of whoever reads it.)"""
+on the number of those that wait, an end to a body that goes on after its answer, to answers that nobody reads
+and to idle connections where there are too many, bodies of requests that offer to upgrade, answers without
+chunks to HTTP/1.0, and short answers in one system call. (A body's cap is that of whoever reads it.)"""
 
 import asyncio
 
@@ -9,6 +9,8 @@ import httptools
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from receiver import idle
+from receiver.unframed import Unframed
 from receiver.whole import Whole
 
 
@@ -36,6 +38,9 @@ class BoundedProtocol(HttpToolsProtocol):
     #: requests that may wait for the answer to one before them. One read from the socket may hold thousands,
     #: and each takes a hundred times the room that its bytes take
     longest_pipeline = 512
+    #: connections of a process, or three quarters of its file descriptors where these are fewer: beyond it,
+    #: each new one closes the one that has been idle longest
+    most_connections = 10_000
 
     _timer: asyncio.TimerHandle | None = None
     _full: asyncio.TimerHandle | None = None
@@ -52,10 +57,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if len(self.connections) > min(self.most_connections, idle.room()):
+            idle.of(self.server_state).close_oldest()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._relax()
+        idle.of(self.server_state).remove(self)
         self.resume_writing()
         super().connection_lost(exc)
 
@@ -120,10 +128,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
+            idle.of(self.server_state).add(self)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._over() or self._answering() or not self._in_body:
+        if self._over() or self._answering():
+            return
+        if not self._in_body:
+            idle.of(self.server_state).add(self)
             return
         if self.expect_100_continue:
             # refused before it sent its body: whether the body follows all the same nobody can tell
@@ -136,11 +148,19 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._answering():
             self.cycle.keep_alive = False
         else:
-            self.loop.call_later(self.parting, self._part)
+            self.loop.call_later(self.parting, self.part)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
         prompt = self._is_prompt(cycle.scope["path"])
-        super()._start_asgi_task(cycle, Whole(app, cycle) if prompt else app)  # type: ignore[arg-type]
+        if prompt:
+            app = Whole(app, cycle)
+        elif cycle.scope["http_version"] == "1.0":
+            app = Unframed(app, cycle)
+        super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
+
+    def _unset_keepalive_if_required(self) -> None:
+        super()._unset_keepalive_if_required()
+        idle.of(self.server_state).remove(self)
 
     def _feed(self, data: bytes) -> None:
         while not self._over():
@@ -203,7 +223,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._relax()
             self.transport.close()
 
-    def _part(self) -> None:
+    def part(self) -> None:
+        """Closes the connection unless a request of its caller is at work."""
         if not self._answering():
             self.transport.close()
 

@@ -45,11 +45,11 @@ async def serve(settings: Settings, server: socket.socket, ready: Callable[[], N
     """Serves on *server* until SIGINT or SIGTERM; calls *ready* once requests are accepted."""
     raise_file_limit()
     rest_the_collector()
-    await _Announced(App(settings), ready).serve(sockets=[server])
+    await _Announced(App(settings), settings, ready).serve(sockets=[server])
 
 
 def config(
-    app: App, *, protocol: type[BoundedProtocol] = BoundedProtocol, grace: int = GRACE
+    app: App, settings: Settings, *, protocol: type[BoundedProtocol] = BoundedProtocol, grace: int = GRACE
 ) -> uvicorn.Config:
     """How the receiver is served. *grace*: seconds for requests under way when it is told to stop."""
     return uvicorn.Config(
@@ -61,7 +61,7 @@ def config(
         log_config=None,
         server_header=False,
         date_header=False,
-        timeout_keep_alive=75,
+        timeout_keep_alive=settings.keep_alive,
         timeout_graceful_shutdown=grace,
         proxy_headers=False,  # receiver.callers believes the proxies that the configuration names
         backlog=BACKLOG,
@@ -86,8 +86,8 @@ def raise_file_limit() -> None:
 class _Announced(uvicorn.Server):
     """Says so once its lifespan has begun and its sockets are open, and waits for no listener at its end."""
 
-    def __init__(self, app: App, ready: Callable[[], None]) -> None:
-        super().__init__(config(app))
+    def __init__(self, app: App, settings: Settings, ready: Callable[[], None]) -> None:
+        super().__init__(config(app, settings))
         self._app, self._ready = app, ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

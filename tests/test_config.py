@@ -88,6 +88,7 @@ def test_our_own_variable_goes_before_the_file_and_the_file_before_database_url(
         ("POSTBACK_SECRET_KEY", '["new", "old"]', "secret_key", ["new", "old"]),
         ("POSTBACK_TRUSTED_PROXIES", "10.0.0.0/8", "trusted_proxies", [ip_network("10.0.0.0/8")]),
         ("POSTBACK_API_RATE", "50", "api_rate", 50),
+        ("POSTBACK_KEEP_ALIVE", "90", "keep_alive", 90),
         ("POSTBACK_SPOOL", "false", "spool", False),
         ("POSTBACK_DATA_DIR", "/var/lib/postback", "data_dir", Path("/var/lib/postback")),
     ],
@@ -166,6 +167,7 @@ def test_a_value_is_read_from_the_variable_that_it_names(monkeypatch: pytest.Mon
         ('default_region = "us"', ['"default_region"', "two capital letters"]),
         ('public_url = "sms.example.com"', ["public_url", "https://", "sms.example.com"]),
         ("api_rate = 0", ['"api_rate"', "greater than 0"]),
+        ("keep_alive = 0", ['"keep_alive"', "greater than 0"]),
         ("schema postback", ["postback.toml", "TOML", "line 1"]),
     ],
 )  # fmt: skip

@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     private_networks: Networks = []
     media_store: str = ""
     api_rate: int = Field(default=1000, gt=0)
+    keep_alive: int = Field(default=620, gt=0)
     opt_out_scope: Literal["number", "all"] = "number"
     opt_out_groups: list[list[str]] = []
     trusted_proxies: Networks = []

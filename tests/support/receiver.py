@@ -87,7 +87,7 @@ async def running(
     with bind("127.0.0.1", 0) as sock:
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
         accepting = asyncio.Event()
-        server = Server(config(app, protocol=protocol, grace=grace), accepting=accepting.set)
+        server = Server(config(app, configured, protocol=protocol, grace=grace), accepting=accepting.set)
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         waiting = asyncio.create_task(accepting.wait())
         try:
