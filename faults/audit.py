@@ -48,7 +48,11 @@ SELECT count(*) FROM postback.message m
 WHERE origin <> 'api' AND NOT EXISTS (SELECT FROM postback.reference r WHERE r.message_id = m.id)
 """
 
-_GAPS = "SELECT abs((SELECT seq FROM postback.feed_head) - (SELECT count(DISTINCT seq) FROM postback.event))"
+#: but for those that a fail-over leaves out
+_GAPS = """
+SELECT abs((SELECT seq FROM postback.feed_head) - (SELECT count(DISTINCT seq) FROM postback.event)
+           - (SELECT coalesce(sum(until - after), 0) FROM postback.feed_gap))
+"""
 
 
 async def balance(machine: Machine, told: Mapping[int, Told]) -> Balance:

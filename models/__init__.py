@@ -3,7 +3,7 @@
 from models.apikey import ApiKey, SecretKeyCheck
 from models.conversation import Conversation
 from models.delivery import Delivery
-from models.event import Event, FeedHead
+from models.event import Event, FeedGap, FeedHead
 from models.media import File, Media
 from models.message import Adopted, Attention, Message, MessageBody
 from models.optout import OptOut, OptOutEntry
@@ -21,6 +21,7 @@ __all__ = [
     "Conversation",
     "Delivery",
     "Event",
+    "FeedGap",
     "FeedHead",
     "File",
     "Forwarder",

@@ -8,7 +8,7 @@ from models.base import UUID, datetime, table_args, timestamp
 
 class Event(SQLModel, table=True):
     """Append-only. ``key`` is what makes two reports the same report, so the primary key refuses
-    duplicates for ever; ``seq`` is dense and in commit order over all messages."""
+    duplicates for ever; ``seq`` is in commit order over all messages, and dense but for `FeedGap`."""
 
     __tablename__ = "event"
     __table_args__ = table_args(Index("event_seq", "seq"), postgresql_partition_by="RANGE (message_id)")
@@ -38,10 +38,29 @@ class Event(SQLModel, table=True):
 
 
 class FeedHead(SQLModel, table=True):
-    """One row: the last number of the feed. Its lock is the last that a transaction takes."""
+    """One row: the last number of the feed. Its lock is the last that a transaction takes.
+
+    ``lineage`` names the history of the database in which it was taken (``receiver/sql/feed.sql``)."""
 
     __tablename__ = "feed_head"
     __table_args__ = table_args()
 
     only: bool = Field(primary_key=True)
     seq: int = Field(sa_type=BigInteger)
+    lineage: str | None
+
+
+class FeedGap(SQLModel, table=True):
+    """Numbers that no event has, from behind ``after`` up to ``until``.
+
+    The database's history went on from an earlier moment, as after a fail-over, and the numbers that the lost
+    part had given out are not given again. ``lineage`` is the history before.
+    """
+
+    __tablename__ = "feed_gap"
+    __table_args__ = table_args()
+
+    until: int = Field(sa_type=BigInteger, primary_key=True)
+    after: int = Field(sa_type=BigInteger)
+    lineage: str
+    at: datetime = timestamp()

@@ -110,7 +110,7 @@ class Stream:
             for event in islice(self._recent, skip, None)
             if event.sequence > place and wanted.admits(event)
         ]
-        return Stretch(events, self._through, ends=True)
+        return Stretch(events, place, self._through, ends=True)
 
     async def _beyond(self, place: int, patience: float | None) -> bool:
         """Waits until the feed goes on after *place*; False when it did not within *patience* seconds."""
@@ -138,9 +138,9 @@ class Stream:
             self._tell()
         while self._through < newest:
             found = await feed.after(self._reader, self._through, Wanted(), PAGE)
-            if found.reset:
+            if found.start != self._through:  # it goes on elsewhere, after a fail-over for one
                 self._recent.clear()
-                self._since = found.through
+                self._since = found.start
             overflow = len(self._recent) + len(found.events) - REMEMBERED
             if overflow > 0:
                 self._since = self._recent[overflow - 1].sequence

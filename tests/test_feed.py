@@ -23,13 +23,12 @@ from tests.support.api import running as api_running
 from tests.support.beds import connect
 from tests.support.commands import postback as command
 from tests.support.commands import run
+from tests.support.listening import FEED, listener
 from tests.support.receiver import Receiver
 from tests.support.receiver import running as receiver_running
 from tests.support.store import arrival, postback, store
 
 pytestmark = pytest.mark.stock
-
-FEED = "/v1/events"
 
 
 @pytest.fixture
@@ -63,45 +62,6 @@ async def told(url: str, *names: str, code: str = "N101", channel: str = "sinch-
 async def sent(receiver: Receiver, tracking_id: str) -> None:
     answer = await receiver.client.post(receiver.hook(), json=[postback("N101", tracking_id)])
     assert 200 == answer.status_code
-
-
-class Listener:
-    """A client of the stream, and the fields of what it was sent."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        self.response = response
-        self._lines = response.aiter_lines()
-
-    async def next(self, within: float = 5) -> dict[str, str]:
-        """The fields of the next event or comment (whose field is empty)."""
-        fields: dict[str, str] = {}
-        async with asyncio.timeout(within):
-            async for line in self._lines:
-                if line:
-                    name, _, value = line.partition(": ")
-                    fields[name] = value
-                elif fields:
-                    return fields
-        return {}
-
-    async def events(self, number: int) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        while len(found) < number:
-            fields = await self.next()
-            assert fields, "the stream ended"
-            if "data" in fields and "event" not in fields:
-                found.append(json.loads(fields["data"]))
-        return found
-
-
-@asynccontextmanager
-async def listener(
-    client: httpx.AsyncClient, url: str, last: str | None = None, **query: str
-) -> AsyncIterator[Listener]:
-    headers = {"last-event-id": last} if last else {}
-    async with client.stream("GET", f"{url}{FEED}/stream", params=query, headers=headers) as response:
-        assert 200 == response.status_code, await response.aread()
-        yield Listener(response)
 
 
 async def test_the_feed_is_read_oldest_first_from_a_cursor_that_never_ends(

@@ -63,7 +63,6 @@ class Letters:
         self._reader = reader
         self._pages: OrderedDict[int, _Page] = OrderedDict()
         self._reads = asyncio.Semaphore(READS)
-        self._oldest = 0
         self.head = 0
 
     async def look(self) -> bool:
@@ -73,8 +72,6 @@ class Letters:
 
     async def after(self, place: int) -> tuple[Sequence[Letter], int]:
         """Letters that follow number *place*, and the number through which they are all there are."""
-        if place < self._oldest:
-            return [], self._oldest
         number = place // PAGE
         page = self._pages.get(number)
         if page is None:
@@ -85,8 +82,8 @@ class Letters:
         end = (number + 1) * PAGE
         if page.through <= place and page.through < end:
             async with page.lock:
-                if page.through <= place:
-                    await self._extend(page, end)
+                while page.through <= place and page.through < end and await self._extend(page, end):
+                    pass
         if page.through <= place:
             return [], place
         # numbers are dense but for what was erased
@@ -97,16 +94,23 @@ class Letters:
         letters, _ = await self.after(seq - 1)
         return letters[0] if letters and letters[0].seq == seq else None
 
-    async def _extend(self, page: _Page, end: int) -> None:
+    async def _extend(self, page: _Page, end: int) -> bool:
+        """Reads on, up to *end* or to where the feed goes on beyond it; False where there is nothing new."""
+        before = page.through
         async with self._reads:
-            found = await feed.after(self._reader, page.through, _EVERYTHING, end - page.through)
-            if found.reset and found.events:
-                # what is kept may begin long after this page
-                self._oldest = found.events[0].sequence - 1
+            found = await feed.after(self._reader, before, _EVERYTHING, end - before)
             events = [event for event in found.events if event.sequence <= end]
             messages = await messages_as_of(self._reader, events)
+        if found.reset:
+            # of what was read before, a part may be lost with the database's newest changes
+            self._pages.clear()
+            if page.letters:
+                page.letters, page.through = [], end - PAGE
+                return found.start > before
         page.letters += [_letter(event, messages[event.id]) for event in events]
-        page.through = min(found.through, end)
+        # the oldest that is kept, or the end of a gap, may lie long after this page
+        page.through = max(found.start, min(found.through, end))
+        return page.through > before
 
 
 def _letter(event: shapes.Event, message: shapes.Message | None) -> Letter:

@@ -89,7 +89,9 @@ SELECT channel, state, count(*) AS number FROM postback.outbox WHERE state <> 'q
 """
 
 _PER_SUBSCRIBER = f"""
-SELECT s.id::text AS subscriber, h.seq - s.cursor AS lag, o.state,
+SELECT s.id::text AS subscriber,
+    h.seq - s.cursor - coalesce((SELECT sum(g.until - greatest(g.after, s.cursor)) FROM postback.feed_gap g
+                                 WHERE g.until > s.cursor), 0) AS lag, o.state,
     (SELECT count(*) FROM (SELECT FROM postback.delivery d
      WHERE d.subscriber_id = s.id AND d.state = o.state AND d.state <> 'delivered' LIMIT {MOST}) x) AS open
 FROM postback.subscriber s CROSS JOIN postback.feed_head h

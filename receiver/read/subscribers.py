@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlmodel import col, select
 
-from models import Delivery, FeedHead, Subscriber
+from models import Delivery, FeedGap, FeedHead, Subscriber
 from receiver.auth import Channels
 from receiver.db import snapshot
 from receiver.read import ids, shapes
@@ -72,9 +72,16 @@ async def delivery(engine: AsyncEngine, delivery_id: UUID, *, channels: Channels
 
 async def _shown(session: AsyncSession, rows: Sequence[Subscriber]) -> list[shapes.Subscriber]:
     head = (await session.scalars(select(FeedHead.seq))).one()
+    gaps = (await session.scalars(select(FeedGap))).all()
     return [
-        shapes.Subscriber.model_validate(_given(row) | {"lag": max(head - row.cursor, 0)}) for row in rows
+        shapes.Subscriber.model_validate(_given(row) | {"lag": _lag(row.cursor, head, gaps)}) for row in rows
     ]
+
+
+def _lag(place: int, head: int, gaps: Sequence[FeedGap]) -> int:
+    """Numbers between *place* and *head* that an event may have."""
+    left_out = sum(gap.until - max(gap.after, place) for gap in gaps if gap.until > place)
+    return max(head - place - left_out, 0)
 
 
 def _given(row: Subscriber) -> dict[str, Any]:

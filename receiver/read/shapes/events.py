@@ -79,5 +79,6 @@ class Feed(Shape):
     reset: bool = Field(
         default=False,
         exclude_if=lambda reset: not reset,
-        description="Present, and true, where events after the given cursor are no longer kept.",
+        description="Present, and true, where events after the given cursor are no longer kept, or where a "
+        "fail-over has lost the events that it was given out with.",
     )
