@@ -1,6 +1,6 @@
 """What is written of an accepted send: a message, its files and its first event for every recipient."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -26,6 +26,12 @@ class Accepted:
     files: list[MediaRow]
     events: list[EventRow]
     idempotency: IdempotencyRow | None
+    #: by when Postgres was to have it, on its own clock, each time that it was given it
+    deadlines: list[datetime] = field(default_factory=list)
+
+    @property
+    def ids(self) -> list[UUID]:
+        return [message.id for message in self.messages]
 
     def add(
         self,

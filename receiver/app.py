@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 from sqlalchemy import func
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col, select
 from starlette.applications import Starlette
@@ -29,6 +30,7 @@ from receiver.metrics.scrape import Scrape
 from receiver.metrics.sheet import Sheet, recording
 from receiver.providers import PROVIDERS
 from receiver.providers.base import Provider
+from receiver.pulse import Pulse, Silent
 from receiver.reader import Reader
 from receiver.replay import Replay
 from receiver.spool import Spool
@@ -81,6 +83,7 @@ class App:
         )
         self._reader = Reader(settings.database_url, settings.db_schema)
         self._stream = Stream(self._reader)
+        self._pulse = Pulse(lambda: db.connect(settings.database_url))
         self._sheet = Sheet(settings.data_dir, "receiver")
         self._pages = api.app(self._lifespan)
         self._pages.state.context = Context(
@@ -90,6 +93,7 @@ class App:
             submit=self._submit,
             interventions=Interventions(settings.database_url, settings.db_schema),
             opt_outs=opt_outs,
+            pulse=self._pulse,
             auth=Auth(self._engine, keys, rate=settings.api_rate),
             files=files,
             stream=self._stream,
@@ -123,6 +127,7 @@ class App:
             try:
                 yield
             finally:
+                await self._pulse.close()
                 if self._drain:
                     await self._drain.close()
                 await self._submit.close()
@@ -146,9 +151,15 @@ class App:
             return True
         if self._ingest.away:
             return False
-        async with asyncio.timeout(PATIENCE), self._engine.connect() as connection:
-            await connection.execute(select(1))
+        try:
+            await self._pulse.heed(self._reaches_postgres())
+        except (Silent, OSError, DBAPIError):
+            return False
         return True
+
+    async def _reaches_postgres(self) -> None:
+        async with self._engine.connect() as connection:
+            await connection.execute(select(1))
 
 
 def providers_of(settings: Settings) -> Mapping[str, Provider]:

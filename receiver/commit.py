@@ -43,6 +43,10 @@ class Unavailable(Exception):
     item."""
 
 
+class Undecided(Unavailable):
+    """The same, and the item had been sent to Postgres: it may be written, or may still be."""
+
+
 class Poisoned(Exception):
     """Postgres refuses this one item because of what is in it; the cause is chained."""
 
@@ -86,6 +90,10 @@ class GroupCommit(Generic[Item, Result]):
         self._connection: Connection | None = None
         self._lane: asyncio.Task[None] | None = None
         self._closing = False
+        #: on the loop's clock, when the callers of the batch under way stop waiting for it
+        self.deadline = 0.0
+        #: whether Postgres has the batch under way and has not refused it
+        self._undecided = False
         #: items, since Postgres last took one
         self._refused = 0
 
@@ -101,7 +109,7 @@ class GroupCommit(Generic[Item, Result]):
         await self._drop(gently=True)
 
     async def put(self, item: Item) -> Result:
-        """Returns when *item* is committed. Raises ``Unavailable`` or ``Poisoned``."""
+        """Returns when *item* is committed. Raises ``Unavailable`` (``Undecided`` is one) or ``Poisoned``."""
         if self._closing:
             raise Unavailable("shutting down")
         loop = asyncio.get_running_loop()
@@ -127,9 +135,10 @@ class GroupCommit(Generic[Item, Result]):
 
     async def _commit(self, batch: list[_Waiting[Item, Result]]) -> None:
         now = asyncio.get_running_loop().time()
-        deadline = max(batch[0].since + PATIENCE, now + LEAST_PATIENCE)
+        self.deadline = max(batch[0].since + PATIENCE, now + LEAST_PATIENCE)
+        self._undecided = False
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(self.deadline):
                 results = await self._written([waiting.item for waiting in batch])
             committed(self._name, len(batch), asyncio.get_running_loop().time() - now)
             answers = list(zip(batch, results, strict=True))
@@ -149,8 +158,11 @@ class GroupCommit(Generic[Item, Result]):
             if self._connection is None or fresh:
                 self._connection = await self._connect()
             try:
+                self._undecided = True
                 return await self._write(self._connection, items)
             except Exception as error:
+                # a lock may be held by whoever writes the same, so that is not the last word
+                self._undecided = is_busy(error) or not is_refusal(error)
                 state = error.sqlstate or "" if isinstance(error, asyncpg.PostgresError) else ""
                 if is_busy(error):
                     # a lock that another batch held, or a deadlock that Postgres broke: until the deadline
@@ -167,11 +179,13 @@ class GroupCommit(Generic[Item, Result]):
         if is_unwell(error):
             not_committed(self._name, "unavailable")
             await self._drop()
-            refused = [*batch, *self._hopeless()]
+            late = self._hopeless()
             if not self._refused:
                 log.error("Postgres takes nothing", reason=said(error))
-            self._refused += len(refused)
-            for waiting in refused:
+            self._refused += len(batch) + len(late)
+            for waiting in batch:
+                _fail(waiting, (Undecided if self._undecided else Unavailable)(said(error)), error)
+            for waiting in late:
                 _fail(waiting, Unavailable(said(error)), error)
         elif len(batch) == 1:
             not_committed(self._name, "poisoned")
@@ -212,6 +226,11 @@ def _is_stale(error: Exception) -> bool:
 def is_busy(error: BaseException) -> bool:
     """A lock that somebody else holds, or a deadlock that Postgres broke: the same again may go."""
     return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _BUSY
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the server itself has answered with *error* and lives on: then nothing was committed."""
+    return isinstance(error, asyncpg.PostgresError) and not (error.sqlstate or "08").startswith(_LOST)
 
 
 def lacks_room(error: asyncpg.PostgresError) -> bool:

@@ -15,7 +15,7 @@ from sqlmodel import col, select
 
 from models import Idempotency
 from receiver.db import snapshot
-from receiver.problems import Code, Problem
+from receiver.problems import Code, Problem, outcome_unknown
 from receiver.requests import Sent
 
 #: as in receiver/sql/submit.sql, which lets a key be used anew after it
@@ -62,3 +62,18 @@ def replay(message_ids: Sequence[UUID], made_from: bytes, request_hash: bytes) -
     if made_from != request_hash:
         raise Problem(Code.IDEMPOTENCY_CONFLICT, "This Idempotency-Key was used with another body.")
     return Sent(message_ids, replayed=True)
+
+
+def undecided(message_ids: Sequence[UUID], *, keyed: bool) -> Problem:
+    """The answer to a send that may have been taken as *message_ids*, or may still be."""
+    if keyed:
+        return outcome_unknown(
+            "Postgres has not said in time whether it took the send. Send it again with the same "
+            "Idempotency-Key: its messages are made once, whatever became of this call."
+        )
+    return outcome_unknown(
+        "Postgres has not said in time whether it took the send. After Retry-After, and before it is sent "
+        "again, look message_ids up with POST /v1/messages/lookup: what is there was taken, what is missing "
+        "then will never be sent.",
+        message_ids=message_ids,
+    )

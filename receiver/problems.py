@@ -8,6 +8,7 @@ parameter.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -18,6 +19,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from receiver.db import DatabaseError
+
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
@@ -26,6 +29,8 @@ RETRY_AFTER = "5"
 
 #: what another try may find otherwise; 0A000 is that of a statement from before a migration
 _UNWELL = ("08", "0A000", "25006", "40", "53", "55", "57")
+#: what is raised where nobody answers, or there is no connection to be had
+_AWAY = (DatabaseError, asyncpg.InterfaceError, sqlalchemy.exc.TimeoutError, OSError)
 
 
 class Code(StrEnum):
@@ -48,6 +53,7 @@ class Code(StrEnum):
     TOO_MANY_REQUESTS = "too_many_requests"
     INVALID_CURSOR = "invalid_cursor"
     UNAVAILABLE = "unavailable"
+    OUTCOME_UNKNOWN = "outcome_unknown"
 
 
 #: code -> (usual HTTP status, title)
@@ -71,6 +77,7 @@ KINDS = {
     Code.TOO_MANY_REQUESTS: (429, "Too many requests"),
     Code.INVALID_CURSOR: (422, "Not a cursor of this list"),
     Code.UNAVAILABLE: (503, "Unavailable for now"),
+    Code.OUTCOME_UNKNOWN: (503, "Nobody knows yet whether it was done"),
 }
 
 _CODE_OF_STATUS = {
@@ -103,6 +110,10 @@ class ProblemDocument(BaseModel):
     detail: str
     code: Code
     errors: list[FieldError]
+    message_ids: list[UUID] = Field(
+        default=[],
+        description="With `outcome_unknown`: what a send without Idempotency-Key may have made.",
+    )
 
 
 class Problem(Exception):
@@ -116,6 +127,7 @@ class Problem(Exception):
         errors: Sequence[FieldError] = (),
         status: int | None = None,
         headers: Mapping[str, str] | None = None,
+        message_ids: Sequence[UUID] = (),
     ) -> None:
         super().__init__(detail)
         self.code = Code(code)
@@ -124,9 +136,10 @@ class Problem(Exception):
         self.detail = detail
         self.errors = tuple(errors)
         self.headers = dict(headers or {})
+        self.message_ids = tuple(message_ids)
 
     def response(self) -> Response:
-        body = {
+        body: dict[str, Any] = {
             "type": f"/docs#{self.code}",
             "title": self.title,
             "status": self.status,
@@ -134,6 +147,8 @@ class Problem(Exception):
             "code": self.code,
             "errors": [error.model_dump() for error in self.errors],
         }
+        if self.message_ids:
+            body["message_ids"] = self.message_ids
         return Response(orjson.dumps(body), self.status, self.headers, MEDIA_TYPE)
 
 
@@ -147,7 +162,24 @@ def not_found() -> Problem:
 
 
 def unavailable(detail: str) -> Problem:
+    """Nothing was done, and nothing will be."""
     return Problem(Code.UNAVAILABLE, detail, headers={"Retry-After": RETRY_AFTER})
+
+
+def outcome_unknown(detail: str, *, message_ids: Sequence[UUID] = ()) -> Problem:
+    """Something may have been done, or may still be; *detail* tells how to go on."""
+    return Problem(
+        Code.OUTCOME_UNKNOWN, detail, headers={"Retry-After": RETRY_AFTER}, message_ids=message_ids
+    )
+
+
+def is_of_database(error: Exception) -> bool:
+    """Whether *error* says that Postgres is away, full or restarting, and nothing about what it was asked."""
+    if isinstance(error, sqlalchemy.exc.DBAPIError | asyncpg.PostgresError):
+        sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None) or ""
+        invalidated = getattr(error, "connection_invalidated", False)
+        return invalidated or not sqlstate or sqlstate.startswith(_UNWELL)
+    return isinstance(error, _AWAY)
 
 
 def exception_handlers() -> dict[Any, Callable[[Request, Any], Awaitable[Response]]]:
@@ -157,9 +189,7 @@ def exception_handlers() -> dict[Any, Callable[[Request, Any], Awaitable[Respons
         HTTPException: _answer_http_exception,
         sqlalchemy.exc.DBAPIError: _answer_database_error,
         asyncpg.PostgresError: _answer_database_error,
-        asyncpg.InterfaceError: _answer_unavailable,
-        sqlalchemy.exc.TimeoutError: _answer_unavailable,
-        OSError: _answer_unavailable,
+        **dict.fromkeys(_AWAY, _answer_unavailable),
         Exception: _answer_unexpected,
     }
 
@@ -183,10 +213,9 @@ async def _answer_http_exception(request: Request, error: HTTPException) -> Resp
 
 async def _answer_database_error(request: Request, error: Exception) -> Response:
     """Postgres away, full or restarting is 503 and worth another try; anything else is a fault of ours."""
-    sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None) or ""
-    invalidated = getattr(error, "connection_invalidated", False)
-    if invalidated or not sqlstate or sqlstate.startswith(_UNWELL):
+    if is_of_database(error):
         return await _answer_unavailable(request, error)
+    sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None)
     log.error("database refused a statement", sqlstate=sqlstate, path=request.url.path, exc_info=error)
     return await _answer_unexpected(request, error)
 

@@ -1,29 +1,24 @@
 """Accepting a send: its channel, its carrier's limits, and into the outbox in one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
 from models.events import Submission
-from receiver import db, limits, phone, routing
+from receiver import limits, phone, routing
 from receiver.accepted import Accepted
 from receiver.attachments import Attachments
-from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable
 from receiver.config import ChannelSettings, Settings
-from receiver.idempotency import Replays, replay
+from receiver.idempotency import Replays
 from receiver.optouts import OptOuts
-from receiver.problems import Code, FieldError, Problem, invalid, unavailable
+from receiver.problems import Code, FieldError, Problem, invalid
 from receiver.providers.base import Provider
 from receiver.requests import Reply, SendRequest, Sent, TemplateRequest
 from receiver.rows import IdempotencyRow
-from receiver.sql import qualified
+from receiver.send_commit import SendCommit
 from receiver.templates import Templates
-from receiver.wakeup import outbox_channel
-
-#: API calls per transaction; one call may hold a thousand recipients
-BATCH = 32
 
 
 class Submit:
@@ -41,16 +36,13 @@ class Submit:
         self._settings, self._providers = settings, providers
         self._templates, self._files, self._opt_outs = templates, files, opt_outs
         self._replays = replays
-        self._statement = qualified("SELECT * FROM postback.submit($1, $2, $3, $4, $5)", settings.db_schema)
-        self._committer = GroupCommit[Accepted, tuple[list[UUID], bytes] | None](
-            lambda: db.connect(settings.database_url), self._write, batch=BATCH, name="sends"
-        )
+        self._commit = SendCommit(settings.database_url, settings.db_schema)
 
     def open(self) -> None:
-        self._committer.open()
+        self._commit.open()
 
     async def close(self) -> None:
-        await self._committer.close()
+        await self._commit.close()
 
     async def send(
         self,
@@ -71,7 +63,7 @@ class Submit:
         """
         asked = (request, scope, channels, base, reply)
         if idempotency_key is None:
-            return await self._commit(await self._prepare(*asked))
+            return await self._commit.take(await self._prepare(*asked))
         with self._replays.running(scope, idempotency_key):
             earlier = await self._replays.earlier(scope, idempotency_key, request_hash)
             if earlier:
@@ -79,7 +71,7 @@ class Submit:
             prepared = await self._prepare(*asked)
             ids = [message.id for message in prepared.messages]
             row = IdempotencyRow(0, scope, idempotency_key, request_hash, ids)
-            return await self._commit(replace(prepared, idempotency=row))
+            return await self._commit.take(replace(prepared, idempotency=row))
 
     async def save_template(
         self, request: TemplateRequest, *, scope: str, channels: frozenset[str] | None, base: str = ""
@@ -192,29 +184,3 @@ class Submit:
         if wrong:
             raise Problem(Code.INVALID_NUMBER, wrong[0].detail, errors=wrong)
         return numbers
-
-    async def _commit(self, prepared: Accepted) -> Sent:
-        try:
-            earlier = await self._committer.put(prepared)
-        except Unavailable as error:
-            raise unavailable(f"The database cannot take the send now: {error}") from None
-        except Poisoned as error:
-            raise invalid("", f"The database refuses the content: {error}") from None
-        if earlier is None:
-            return Sent([message.id for message in prepared.messages], replayed=False)
-        ids, request_hash = earlier
-        return replay(ids, request_hash, prepared.idempotency.request_hash if prepared.idempotency else b"")
-
-    async def _write(
-        self, connection: Connection, batch: Sequence[Accepted]
-    ) -> list[tuple[list[UUID], bytes] | None]:
-        rows = await connection.fetch(
-            self._statement,
-            [p.idempotency._replace(request=n) for n, p in enumerate(batch) if p.idempotency],
-            [message._replace(request=n) for n, p in enumerate(batch) for message in p.messages],
-            [row for p in batch for row in p.files],
-            [row for p in batch for row in p.events],
-            outbox_channel(self._settings.db_schema),
-        )
-        earlier = {row["request"]: (row["message_ids"], row["request_hash"]) for row in rows}
-        return [earlier.get(n) for n in range(len(batch))]

@@ -12,6 +12,7 @@ from receiver.config import Settings
 from receiver.intervene import Interventions
 from receiver.media import Files
 from receiver.optouts import OptOuts
+from receiver.pulse import Pulse
 from receiver.reader import Reader
 from receiver.replay import Replay
 from receiver.requests import Reply, SendRequest, TemplateRequest
@@ -73,3 +74,4 @@ class Context:
     ready: Callable[[], Awaitable[bool]]
     scrape: Callable[[str], Awaitable[tuple[bytes, str]]]
     opt_outs: OptOuts
+    pulse: Pulse

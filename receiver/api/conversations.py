@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from receiver.api.messages import IDEMPOTENCY
+from receiver.api.messages import IDEMPOTENCY, sent_messages
 from receiver.api.operation import Ask, Nothing, Operation, json
 from receiver.api.reading import idempotency_key, path_id
 from receiver.auth import Scope
@@ -65,9 +65,7 @@ async def reply(ask: Ask[Query, ReplyRequest]) -> Response:
         base=ask.base,
         reply=Reply(conversation.our_number, conversation.thread),
     )
-    data = await timeline.messages_of(ask.context.reader, sent.message_ids, channels=ask.channels)
-    headers = {"Idempotency-Replayed": "true"} if sent.replayed else None
-    return json(shapes.SentMessages(data=data), 202, headers)
+    return await sent_messages(ask, sent)
 
 
 async def read(ask: Ask[Query, ReadRequest]) -> Response:
@@ -149,5 +147,6 @@ OPERATIONS = (
         ReadRequest,
         shapes.Conversation,
         optional=True,
+        undecided="Ask again: the same again changes nothing.",
     ),
 )

@@ -134,6 +134,7 @@ OPERATIONS = (
             "multipart/form-data": {"type": "object", "properties": {"file": _BYTES}, "required": ["file"]},
             "application/octet-stream": _BYTES,
         },
+        undecided="Upload it again: a file that no message names goes by itself.",
     ),
 )
 PAGES = (
@@ -142,6 +143,7 @@ PAGES = (
         serve,
         "A file, at the address that an answer or a message gave",
         "*/*",
-        problems=(404,),
+        problems=(404, 503),
+        asks_postgres=True,
     ),
 )

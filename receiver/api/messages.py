@@ -6,9 +6,11 @@ from typing import Any
 from starlette.responses import Response
 
 from models.status import Status
+from receiver.api.context import Sent
 from receiver.api.operation import Ask, Header, Nothing, Operation, json
 from receiver.api.reading import KEY_PATTERN, idempotency_key, path_id
 from receiver.auth import Scope
+from receiver.idempotency import undecided
 from receiver.problems import not_found
 from receiver.read import lookup, shapes, timeline
 from receiver.read.filters import EventPage, MessageFilters, Query, Timeline
@@ -24,7 +26,15 @@ async def send(ask: Ask[Query, SendRequest]) -> Response:
         channels=ask.channels,
         base=ask.base,
     )
-    data = await timeline.messages_of(ask.context.reader, sent.message_ids, channels=ask.channels)
+    return await sent_messages(ask, sent)
+
+
+async def sent_messages(ask: Ask[Any, Any], sent: Sent) -> Response:
+    """The answer to a send that was taken. Raises ``Problem`` where it cannot be read any more."""
+    try:
+        data = await timeline.messages_of(ask.context.reader, sent.message_ids, channels=ask.channels)
+    except (Exception, asyncio.CancelledError) as error:
+        raise undecided(sent.message_ids, keyed=idempotency_key(ask.request) is not None) from error
     headers = {"Idempotency-Replayed": "true"} if sent.replayed else None
     return json(shapes.SentMessages(data=data), 202, headers)
 
@@ -150,6 +160,7 @@ OPERATIONS = (
         Nothing,
         shapes.MessageWithTimeline,
         problems=(409,),
+        undecided="Read the message: it is canceled, or goes on. Asking again is safe.",
     ),
     Operation(
         "POST",
@@ -161,6 +172,7 @@ OPERATIONS = (
         Nothing,
         shapes.MessageWithTimeline,
         problems=(409,),
+        undecided="Ask again: redacting twice is redacting once.",
     ),
     Operation(
         "POST",
@@ -172,6 +184,7 @@ OPERATIONS = (
         SettleRequest,
         shapes.MessageWithTimeline,
         problems=(409,),
+        undecided="Read the message. Asking again is safe: only what is uncertain is settled.",
     ),
     Operation(
         "POST",

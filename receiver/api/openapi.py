@@ -90,7 +90,7 @@ def _operation(operation: Operation[Any, Any], schemas: Schemas) -> dict[str, An
     described: dict[str, Any] = {
         "operationId": operation.endpoint.__name__,
         "summary": operation.summary,
-        "description": f"Needs the scope `{operation.scope}`.",
+        "description": _description(operation),
         "tags": [operation.path.split("/")[2]],
         "security": [{"key": []}],
         "parameters": [
@@ -110,6 +110,11 @@ def _operation(operation: Operation[Any, Any], schemas: Schemas) -> dict[str, An
         content = {media_type: {"schema": schema} for media_type, schema in operation.uploads.items()}
         described["requestBody"] = {"required": True, "content": content}
     return described
+
+
+def _description(operation: Operation[Any, Any]) -> str:
+    needs = f"Needs the scope `{operation.scope}`."
+    return f"{needs} After `outcome_unknown`: {operation.undecided}" if operation.undecided else needs
 
 
 def _page(page: Page, schemas: Schemas) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 The same declaration makes the route and the OpenAPI document.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+import structlog
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,7 +16,14 @@ from starlette.routing import Route
 from receiver.api import reading
 from receiver.api.context import Context
 from receiver.auth import Channels, Principal, Scope
+from receiver.problems import is_of_database, outcome_unknown, unavailable
+from receiver.pulse import Silent
 from receiver.read.filters import Query
+
+log = structlog.get_logger()
+
+#: what everybody is told meanwhile
+SILENT = "Postgres does not answer; ask again."
 
 Q = TypeVar("Q", bound=Query)
 B = TypeVar("B", bound=BaseModel)
@@ -61,7 +69,8 @@ class Operation(Generic[Q, B]):
     """*answer* is the model of the body of a success, which has the status *status*; *headers* are request
     headers, *problems* the statuses of failures beside those that all have. A *body* that is *optional* may
     be left out, and is then ``{}``. An operation that *uploads* takes a body that is no JSON, by its content
-    type; its endpoint reads it."""
+    type; its endpoint reads it. *undecided* says how to go on where nobody knows whether a change was made;
+    what reads has none, and sends tell for themselves."""
 
     method: str
     path: str
@@ -77,14 +86,31 @@ class Operation(Generic[Q, B]):
     optional: bool = False
     uploads: Mapping[str, Any] = field(default_factory=dict)
     media_type: str = "application/json"
+    undecided: str = ""
 
     async def __call__(self, request: Request) -> Response:
         context: Context = request.app.state.context
+        try:
+            return await context.pulse.heed(self._answer(request, context))
+        except Silent:
+            if self.undecided and request.scope["state"].get("begun"):
+                raise outcome_unknown(self.undecided) from None
+            raise unavailable(SILENT) from None
+
+    async def _answer(self, request: Request, context: Context) -> Response:
         principal = await context.auth.authenticate(request.headers.get("authorization"))
         allowance = context.auth.spend(principal)
         request.scope["state"]["headers"].update(allowance.headers)
         principal.require(self.scope)
-        return await self.endpoint(await self._ask(request, context, principal))
+        ask = await self._ask(request, context, principal)
+        request.scope["state"]["begun"] = True
+        try:
+            return await self.endpoint(ask)
+        except Exception as error:
+            if self.undecided and is_of_database(error):
+                log.warning("a change was cut off", error=type(error).__name__, path=request.url.path)
+                raise outcome_unknown(self.undecided) from error
+            raise
 
     async def _ask(self, request: Request, context: Context, principal: Principal) -> Ask[Q, B]:
         query = reading.query(request, self.query)
@@ -100,11 +126,21 @@ class Page:
     """What anybody may fetch without a key. *content* says what answers look like, by status."""
 
     path: str
-    endpoint: Callable[[Request], Awaitable[Response]]
+    endpoint: Callable[[Request], Coroutine[Any, Any, Response]]
     summary: str
     media_type: str
     answer: type[BaseModel] | None = None
     problems: Sequence[int] = ()
+    asks_postgres: bool = False
+
+    async def __call__(self, request: Request) -> Response:
+        if not self.asks_postgres:
+            return await self.endpoint(request)
+        context: Context = request.app.state.context
+        try:
+            return await context.pulse.heed(self.endpoint(request))
+        except Silent:
+            raise unavailable(SILENT) from None
 
 
 def json(body: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -123,7 +159,14 @@ def routes_of(operations: Sequence[Operation[Any, Any]]) -> list[Route]:
 
 
 def pages_of(pages: Sequence[Page]) -> list[Route]:
-    return [Route(_typed(page.path), page.endpoint, methods=["GET"], name=page.path) for page in pages]
+    return [Route(_typed(page.path), _page(page), methods=["GET"], name=page.path) for page in pages]
+
+
+def _page(page: Page) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        return await page(request)
+
+    return endpoint
 
 
 def _typed(path: str) -> str:

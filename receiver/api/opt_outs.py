@@ -108,6 +108,7 @@ OPERATIONS = (
         Query,
         Nothing,
         shapes.OptOutWithLedger,
+        undecided="Ask again: the same again changes nothing.",
     ),
     Operation(
         "DELETE",
@@ -118,5 +119,6 @@ OPERATIONS = (
         Query,
         Nothing,
         shapes.OptOutWithLedger,
+        undecided="Ask again: the same again changes nothing.",
     ),
 )

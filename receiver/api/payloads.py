@@ -103,5 +103,6 @@ OPERATIONS = (
         Query,
         ReplayRequest,
         shapes.ReplayAnswer,
+        undecided="Ask again with the same cursor: what was read again stays as it was understood.",
     ),
 )

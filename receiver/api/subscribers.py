@@ -117,6 +117,7 @@ OPERATIONS = (
         SubscriberRequest,
         shapes.SubscriberWithSecret,
         status=201,
+        undecided="It may be there, with a secret that nobody has seen: list the subscribers, and delete it.",
     ),
     Operation(
         "GET",
@@ -140,6 +141,7 @@ OPERATIONS = (
         Query,
         SubscriberChange,
         shapes.Subscriber,
+        undecided="Ask again: the same again changes nothing.",
     ),
     Operation(
         "DELETE",
@@ -150,6 +152,7 @@ OPERATIONS = (
         Query,
         Nothing,
         shapes.Subscriber,
+        undecided="Ask again: 404 says that it is gone.",
     ),
     Operation(
         "POST",
@@ -160,6 +163,7 @@ OPERATIONS = (
         Query,
         Nothing,
         shapes.SubscriberWithSecret,
+        undecided="Ask again: that makes another secret, which its answer shows.",
     ),
     Operation(
         "POST",
@@ -171,6 +175,7 @@ OPERATIONS = (
         ReplayFrom,
         shapes.Subscriber,
         status=202,
+        undecided="Ask again: what was sent meanwhile is sent once more.",
     ),
     Operation(
         "GET",
@@ -192,5 +197,6 @@ OPERATIONS = (
         Nothing,
         shapes.Delivery,
         status=202,
+        undecided="Ask again: the delivery is tried soon, or was.",
     ),
 )

@@ -43,6 +43,7 @@ OPERATIONS = (
         TemplateRequest,
         shapes.Template,
         status=201,
+        undecided="It may be on its way to the carrier: list the templates before it is stored again.",
     ),
     Operation(
         "GET",

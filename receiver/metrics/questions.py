@@ -19,7 +19,7 @@ from receiver.sql import qualified
 log = structlog.get_logger()
 
 #: seconds for all questions together: a scrape has to answer while Postgres is away, or frozen
-PATIENCE = 2.0
+PATIENCE = 1.5
 #: seconds for which an answer is given again, so that no reader's hurry becomes the database's
 FRESH = 1.0
 #: rows that are counted; more are told as so many

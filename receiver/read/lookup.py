@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from receiver.auth import Channels
+from receiver.problems import unavailable
 from receiver.read import ids, shapes
 from receiver.read.records import by_ids, with_timelines
 from receiver.reader import Reader, Snapshot
@@ -27,9 +28,26 @@ _BY_PROVIDER_ID = f"""
           AND ($2::text[] IS NULL OR m.channel = ANY($2))
         ORDER BY m.id DESC LIMIT {MOST_PER_NAME}) newest"""  # noqa: S608 - a number of ours
 
+_SUBMITS_LATE = "SELECT postback.submits_late() AS late"
+
 
 async def lookup(reader: Reader, request: LookupRequest, *, channels: Channels) -> shapes.LookupAnswer:
-    """The messages of any of the names, newest first and each once, and the names that have none."""
+    """The messages of any of the names, newest first and each once, and the names that have none.
+
+    An id that is missing stays so: a caller who was not told whether his send was taken asks by it. Raises
+    ``Problem`` (503) while that is not certain.
+    """
+    answer = await _looked_up(reader, request, channels)
+    if not answer.missing.ids:
+        return answer
+    async with reader.snapshot() as snapshot:
+        [row] = await snapshot.rows(_SUBMITS_LATE)
+    if row.late:
+        raise unavailable("A send takes longer than it should: what is missing may still come.")
+    return await _looked_up(reader, request, channels)
+
+
+async def _looked_up(reader: Reader, request: LookupRequest, channels: Channels) -> shapes.LookupAnswer:
     given = {text: named for text in request.ids if (named := ids.parse(text)) is not None}
     async with reader.snapshot() as snapshot:
         by_reference = await _newest(snapshot, _BY_CLIENT_REFERENCE, request.client_references, channels)

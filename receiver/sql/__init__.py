@@ -69,6 +69,7 @@ _CONSTANTS = {
     ":untimed_inbound": UNTIMED_INBOUND,
     ":internal": INTERNAL,
     ":correlation_bits": sum(CORRELATION_BIT.values()),
+    ":submitting": int.from_bytes(b"send"),
     ":lowest_rung": STATUS_BIT[Status.SCHEDULED],
     ":ladder": _array(Status),
     ":error_classes": _array(ErrorClass),

@@ -83,3 +83,49 @@ BEGIN
     ) i
     WHERE k.request = ANY (answered);
 END $$;
+
+-- What a call to `submit` holds until its transaction has ended, by the batch of its messages.
+CREATE FUNCTION postback.submitting(the_batch uuid) RETURNS integer
+LANGUAGE sql IMMUTABLE AS $$ SELECT hashtext(the_batch::text) $$;
+
+-- The same as `submit`, for callers who wait until `deadline`, on this server's clock. A server that was frozen
+-- goes on with what it was sent before; what nobody waits for any more is refused here, as the last act before the
+-- commit.
+CREATE FUNCTION postback.submit_by(
+    deadline timestamptz, keys postback.idempotency_in[], messages postback.message_in[], files postback.media_in[],
+    events postback.event_in[], wake_up text
+) RETURNS TABLE (request integer, message_ids uuid[], request_hash bytea)
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(:submitting, postback.submitting(b.batch))
+    FROM (SELECT DISTINCT m.batch FROM unnest(messages) m ORDER BY m.batch) b;
+    RETURN QUERY SELECT * FROM postback.submit(keys, messages, files, events, wake_up);
+    IF clock_timestamp() > deadline THEN
+        RAISE EXCEPTION 'the callers wait no longer' USING ERRCODE = 'query_canceled';
+    END IF;
+END $$;
+
+-- Whether a batch with this message, which callers waited for until `deadline`, was stored; NULL while it may still
+-- become so.
+CREATE FUNCTION postback.submitted(deadline timestamptz, the_batch uuid, the_message uuid) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM postback.message m WHERE m.id = the_message) THEN
+        RETURN true;
+    END IF;
+    IF clock_timestamp() <= deadline OR NOT pg_try_advisory_xact_lock(:submitting, postback.submitting(the_batch)) THEN
+        RETURN NULL;
+    END IF;
+    RETURN EXISTS (SELECT FROM postback.message m WHERE m.id = the_message);  -- it may have ended meanwhile
+END $$;
+
+-- Whether a call to `submit_by` has been under way for the least that its callers wait (`LEAST_PATIENCE`): what it
+-- writes may be seen any moment or, while a standby is silent, in hours.
+CREATE FUNCTION postback.submits_late() RETURNS boolean
+LANGUAGE sql SET jit = off AS $$
+    SELECT EXISTS (
+        SELECT FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+        WHERE l.locktype = 'advisory' AND l.classid = :submitting AND l.objsubid = 2 AND l.granted
+            AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+            AND a.xact_start < clock_timestamp() - interval '500 milliseconds')
+$$;

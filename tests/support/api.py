@@ -19,7 +19,7 @@ from uuid_utils.compat import uuid7
 
 from models import Template
 from models.base import SCHEMA
-from receiver import api
+from receiver import api, db
 from receiver.auth import Auth, create_key
 from receiver.config import Settings
 from receiver.db import async_url
@@ -31,6 +31,7 @@ from receiver.metrics.scrape import Scrape
 from receiver.metrics.sheet import Sheet
 from receiver.optouts import OptOuts
 from receiver.providers import PROVIDERS
+from receiver.pulse import Pulse
 from receiver.reader import Reader
 from receiver.replay import Replay
 from receiver.requests import SendRequest, Sent, TemplateRequest
@@ -140,6 +141,7 @@ def build(
         files=files,
         stream=Stream(reader),
         opt_outs=OptOuts(),
+        pulse=Pulse(lambda: db.connect(database_url)),
         replay=Replay(settings, PROVIDERS, SECRETS, None),
         subscribers=Subscribers(engine, SECRETS),
         ready=ready,

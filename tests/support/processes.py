@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +59,11 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in listed]
 
 
+def parent(pid: int) -> int:
+    """The process that has started *pid*."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 @contextmanager
 def frozen(pid: int) -> Iterator[None]:
     """*pid* and its children do nothing. A server gives no answer then, neither on its connections nor on new
@@ -70,7 +75,8 @@ def frozen(pid: int) -> Iterator[None]:
         yield
     finally:
         for one in pids:
-            os.kill(one, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # it had ended already, and its parent has just looked
+                os.kill(one, signal.SIGCONT)
 
 
 def eventually(condition: Callable[[], bool], timeout: float = 10.0) -> bool:
