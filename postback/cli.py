@@ -4,7 +4,7 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any
 
 import structlog
@@ -154,7 +154,7 @@ def channels() -> None:
     if not settings.channels and practice.exists(settings):
         shown = practice.added(settings, "")  # what `up` adds where nothing is configured
     for channel in shown.channels.values():
-        checks = [name for name in _CHECKS if getattr(channel, name)]
+        checks = [_check(name, getattr(channel, name)) for name in _CHECKS if getattr(channel, name)]
         print(f"{channel.name}\n  provider        {channel.provider}")
         print(f"  callback URL    {practice.callback_url(channel, base)}")
         print(f"  authentication  {', '.join(checks) or 'none (insecure)'}")
@@ -162,6 +162,11 @@ def channels() -> None:
         print("No channels are configured; `postback up` makes one to the practice carrier.", file=sys.stderr)
     elif settings.channels and not settings.public_url:
         print("public_url is not set: carriers cannot reach 127.0.0.1.", file=sys.stderr)
+
+
+def _check(name: str, accepted: Sequence[Any]) -> str:
+    """Returns how a caller may prove himself, with the number of secrets or networks that will do."""
+    return name if len(accepted) == 1 else f"{name} ({len(accepted)})"
 
 
 @app.command()

@@ -139,7 +139,6 @@ def _credentials(settings: Settings) -> Iterator[str]:
 
 def _of(channel: ChannelSettings) -> Iterator[str]:
     yield from channel.tokens
-    yield from filter(None, (channel.basic, channel.bearer, channel.webhook_secret))
-    if channel.basic:
-        yield channel.basic.partition(":")[2]
+    yield from filter(None, (*channel.basic, *channel.bearer, *channel.webhook_secret))
+    yield from filter(None, (one.partition(":")[2] for one in channel.basic))
     yield from (channel.option(key) for key in channel.extra if _SECRET_KEYS.search(key))

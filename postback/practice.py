@@ -4,6 +4,7 @@ configured none."""
 import json
 import os
 import secrets
+from collections.abc import Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,9 @@ def accounts(settings: Settings, callbacks: str) -> list[Account]:
             api_key=channel.option(PROVIDERS[channel.provider]),
             callback_url=callback_url(channel, callbacks),
             name=channel.name,
-            basic=channel.basic,
-            bearer=None if channel.basic else channel.bearer,
-            webhook_secret=channel.webhook_secret if channel.provider == "sinch_sms" else None,
+            basic=_newest(channel.basic),
+            bearer=None if channel.basic else _newest(channel.bearer),
+            webhook_secret=_newest(channel.webhook_secret) if channel.provider == "sinch_sms" else None,
             service_id=channel.option("service_id") or None,
             service_plan_id=channel.option("service_plan_id") or None,
             api="2.2" if channel.option("api") == "2.2" else "2",
@@ -46,6 +47,11 @@ def accounts(settings: Settings, callbacks: str) -> list[Account]:
         for channel in settings.channels.values()
         if channel.provider in PROVIDERS and channel.option(PROVIDERS[channel.provider])
     ]
+
+
+def _newest(listed: Sequence[str]) -> str | None:
+    """Returns the first of *listed*: a new one is put in front of those that it takes the place of."""
+    return listed[0] if listed else None
 
 
 def callback_url(channel: ChannelSettings, base: str) -> str:

@@ -148,10 +148,10 @@ def still_authentic(
     A signature's time window is judged at the time of receipt. May raise what a provider's check raises.
     """
     kept = payload.headers.get("authorization", "")
-    unhashed = channel.model_copy(update={"basic": None, "bearer": None})
+    unhashed = channel.model_copy(update={"basic": [], "bearer": []})
     return (
-        (channel.basic is None or _was(kept, "Basic", _base64(channel.basic), secrets))
-        and (channel.bearer is None or _was(kept, "Bearer", channel.bearer, secrets))
+        (not channel.basic or any(_was(kept, "Basic", _base64(one), secrets) for one in channel.basic))
+        and (not channel.bearer or any(_was(kept, "Bearer", one, secrets) for one in channel.bearer))
         and authentic(Caller(payload.request, payload.peer), unhashed, provider)
     )
 

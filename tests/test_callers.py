@@ -83,7 +83,7 @@ def test_only_a_proxy_of_ours_speaks_for_somebody_else(
     assert believed == peer_of(scope, {"x-forwarded-for": forwarded}, PROXIES)
 
 
-@pytest.mark.parametrize("check", [{"basic": ""}, {"bearer": ""}])
+@pytest.mark.parametrize("check", [{"basic": ""}, {"bearer": ""}, {"bearer": ["", ""]}])
 @pytest.mark.parametrize("given", [None, "", "Basic ", "Basic", "Bearer", "Bearer "])
 def test_an_empty_secret_lets_nobody_in(check: dict[str, Any], given: str | None) -> None:
     headers = {} if given is None else {"authorization": given}
@@ -167,6 +167,14 @@ AUTHENTICATION: list[tuple[dict[str, Any], dict[str, Any], int]] = [
     ({"bearer": "s"}, {"authorization": "Bearer S"}, 401),
     ({"bearer": "s"}, {"authorization": "s"}, 401),
     ({"bearer": "s"}, {"authorization": "Bearer"}, 401),
+    ({"basic": ["ann:new", "ann:old"]}, {"authorization": basic("ann:old")}, 200),
+    ({"basic": ["ann:new", "ann:old"]}, {"authorization": basic("ann:new")}, 200),
+    ({"basic": ["ann:new", "ann:old"]}, {"authorization": basic("ann:older")}, 401),
+    ({"bearer": ["new", "old"]}, {"authorization": "Bearer old"}, 200),
+    ({"bearer": ["new", "old"]}, {"authorization": "Bearer new"}, 200),
+    ({"bearer": ["new", "old"]}, {"authorization": "Bearer older"}, 401),
+    ({"bearer": ["new", "old"]}, {"authorization": "Bearer"}, 401),
+    ({"bearer": ["new"], "basic": ["ann:old"]}, {"authorization": "Bearer new"}, 401),
     ({"allow_from": ["127.0.0.0/8"]}, {}, 200),
     ({"allow_from": ["192.0.2.0/24", "::1/128"]}, {}, 401),
     ({"allow_from": ["192.0.2.0/24"]}, {"x-forwarded-for": "192.0.2.7"}, 401),

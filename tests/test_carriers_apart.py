@@ -66,7 +66,9 @@ async def test_voicetels_callbacks_are_understood_in_its_own_names_too(database_
         assert sent["conversation_id"] == inbound["conversation_id"]
 
 
-@pytest.mark.parametrize("proof", [{"basic": "us:secret"}, {"bearer": "a-token"}], ids=str)
+@pytest.mark.parametrize(
+    "proof", [{"basic": "us:secret"}, {"bearer": "a-token"}, {"bearer": ["new", "old"]}], ids=str
+)
 async def test_a_carrier_proves_itself_as_the_channel_demands(
     database_url: str, proof: dict[str, Any]
 ) -> None:

@@ -147,6 +147,9 @@ def test_a_value_is_read_from_the_variable_that_it_names(monkeypatch: pytest.Mon
         ('[channels.a]\nprovider = "sinch_mms"\ntokens = []', ["channels.a", "no authentication"]),
         ('[channels.a]\nprovider = "sinch_mms"\ntokens = ["t", ""]', ["channels.a.tokens", "empty"]),
         ('[channels.a]\nprovider = "sinch_mms"\nbearer = ""', ["channels.a.bearer", "empty"]),
+        ('[channels.a]\nprovider = "sinch_mms"\nbearer = ["b", ""]', ["channels.a.bearer", "empty"]),
+        ('[channels.a]\nprovider = "sinch_sms"\nwebhook_secret = ""', ["channels.a.webhook_secret", "empty"]),
+        ('[channels.a]\nprovider = "sinch_mms"\nbasic = ["a:b", "c"]', ["a.basic", '"user:password"']),
         ('[channels.a]\nprovider = "sinch_mms"\nbasic = "user"', ["channels.a.basic", '"user:password"']),
         ('[channels."a/b"]\nprovider = "sinch_mms"\ntokens = ["t"]', ['"a/b"', "URL", "letters"]),
         ('[channels.""]\nprovider = "sinch_mms"\ntokens = ["t"]', ['""', "URL"]),
@@ -248,6 +251,31 @@ def test_a_list_of_one_may_be_written_without_brackets() -> None:
     channel = written(CARRIER.replace('["t"]', '"t"') + 'from = "+18885551234"').channels["sinch-us"]
 
     assert (["t"], ["+18885551234"]) == (channel.tokens, channel.numbers)
+
+
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        ("one", ["one"]),
+        ('["one", "two"]', ["one", "two"]),
+        ("[one", ["[one"]),
+        ("[1", ["[1"]),
+    ],
+)
+def test_secrets_of_a_channel_are_one_or_a_list_in_the_environment_too(
+    monkeypatch: pytest.MonkeyPatch, given: str, known: list[str]
+) -> None:
+    monkeypatch.setenv("POSTBACK_CHANNELS__SINCH-US__BEARER", given)
+    channel = written(CARRIER).channels["sinch-us"]
+
+    assert (known, [], []) == (channel.bearer, channel.basic, channel.webhook_secret)
+
+
+def test_a_secret_of_a_list_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEW", "n")
+    channel = written(CARRIER + 'bearer = ["env:NEW", "old"]\nwebhook_secret = "w"').channels["sinch-us"]
+
+    assert (["n", "old"], ["w"]) == (channel.bearer, channel.webhook_secret)
 
 
 def test_keys_of_a_provider_are_kept_for_it() -> None:

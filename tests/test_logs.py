@@ -289,7 +289,7 @@ def test_every_credential_of_the_settings_is_known() -> None:
                     "provider": "sinch_sms",
                     "tokens": ["the-token"],
                     "basic": "user:the-password",
-                    "bearer": "the-bearer",
+                    "bearer": ["the-bearer", "the-older-bearer"],
                     "webhook_secret": "the-webhook-secret",
                     "api_token": "the-api-token",
                 }
@@ -301,5 +301,6 @@ def test_every_credential_of_the_settings_is_known() -> None:
 
     assert {
         "the-db-word", "the-secret", "the-token", "the-password", "user:the-password", "the-bearer",
+        "the-older-bearer",
         "the-webhook-secret", "the-api-token",
     } <= credentials  # fmt: skip

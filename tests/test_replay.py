@@ -178,6 +178,8 @@ async def test_what_still_makes_no_sense_stays_with_its_new_reason(db: Any, data
     ("mended", "state"),
     [
         ({"basic": "carrier:right"}, "applied"),
+        ({"basic": ["carrier:newer", "carrier:right"]}, "applied"),
+        ({"basic": ["carrier:newer", "carrier:newest"]}, "unverified"),
         ({"bearer": "right"}, "unverified"),
         ({"basic": "carrier:other"}, "unverified"),
         ({"basic": "carrier:right", "allow_from": ["192.0.2.0/24"]}, "unverified"),

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from receiver.config.mistakes import ConfigError
-from receiver.config.values import Networks, Region, Strings
+from receiver.config.values import Credentials, Networks, Region, Strings
 
 DEFAULT_MAX_BODY = 1 << 20
 
@@ -28,9 +28,9 @@ class ChannelSettings(BaseModel):
     rate: float | None = Field(default=None, gt=0)
     expects_reports: bool | None = None
     report_window: int | None = Field(default=None, gt=0)
-    basic: str | None = None
-    bearer: str | None = None
-    webhook_secret: str | None = None
+    basic: Credentials = []
+    bearer: Credentials = []
+    webhook_secret: Credentials = []
     allow_from: Networks = []
     max_body: int = Field(default=DEFAULT_MAX_BODY, gt=0)
     poll: int = Field(default=0, ge=0)
@@ -60,10 +60,9 @@ def check(channel: ChannelSettings) -> None:
             'and ".", 64 at most, and neither "-" nor "." in front.'
         )
     for key in ("tokens", "basic", "bearer", "webhook_secret"):
-        given = getattr(channel, key)
-        if given == "" or (isinstance(given, list) and "" in given):
+        if "" in getattr(channel, key):
             raise ConfigError(f"{where}.{key} is empty; give it a value or leave the key out.")
-    if channel.basic and ":" not in channel.basic:
+    if not all(":" in one for one in channel.basic):
         raise ConfigError(f'{where}.basic must be "user:password".')
     if not (channel.authenticated or channel.webhook_secret or channel.insecure):
         raise ConfigError(

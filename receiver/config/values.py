@@ -26,6 +26,20 @@ def _listed(value: Any) -> Any:
         raise ValueError('a list in the environment is written as JSON: ["one", "two"]') from None
 
 
+def _credentials(value: Any) -> Any:
+    """Each of several secrets, or the only one. An empty one stays what it is: left out, it would open the
+    door that it was to close. From the environment a list is JSON; what is none is a secret by itself."""
+    if value is None:
+        return []
+    if not isinstance(value, str):
+        return value
+    try:
+        found = json.loads(value) if value.startswith("[") else None
+    except ValueError:
+        found = None
+    return found if isinstance(found, list) else [value]
+
+
 def _region(value: str) -> str:
     if not re.fullmatch("[A-Z]{2}", value):
         raise ValueError('a region is two capital letters, such as "US"')
@@ -39,6 +53,8 @@ def _network(value: Any) -> Any:
 
 Region = Annotated[str, AfterValidator(_region)]
 Strings = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
+#: secrets of which any one will do, so that they can be changed one after the other
+Credentials = Annotated[list[str], NoDecode, BeforeValidator(_credentials)]
 Networks = Annotated[list[Annotated[Network, BeforeValidator(_network)]], NoDecode, BeforeValidator(_listed)]
 
 

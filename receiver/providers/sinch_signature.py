@@ -6,6 +6,7 @@ https://developers.sinch.com/docs/conversation/callbacks; the SDKs of Sinch comp
 import base64
 import hmac
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from models.events import Request
@@ -20,19 +21,24 @@ _HEADER = "x-sinch-webhook-signature"
 _UNIX_SECONDS = re.compile(r"\d{1,11}", re.ASCII)
 
 
-def fits(request: Request, secret: str) -> bool:
-    """Whether whoever knows *secret* signed the raw body of *request*, within `WINDOW` of its arrival.
+def fits(request: Request, secrets: Sequence[str]) -> bool:
+    """Returns whether whoever knows one of *secrets* signed the raw body of *request*, within `WINDOW` of its
+    arrival.
 
     The algorithm is ours to say: a header that names another one than HmacSHA256 is refused, not followed.
     """
     nonce, timestamp = (request.headers.get(f"{_HEADER}-{part}", "") for part in ("nonce", "timestamp"))
     algorithm = request.headers.get(f"{_HEADER}-algorithm", "HmacSHA256").strip().lower()
     signed = b".".join([request.body, _bytes(nonce), _bytes(timestamp)])
-    expected = base64.b64encode(hmac.digest(secret.encode(), signed, "sha256"))
     given = _bytes(request.headers.get(_HEADER, "").strip())
-    # an empty secret would let in whoever signs with nothing
-    genuine = hmac.compare_digest(given, expected) and bool(secret)
-    return genuine and algorithm == "hmacsha256" and _recent(timestamp, request.received_at)
+    # all are compared, so that the time does not tell which one it was; an empty one would let in whoever
+    # signs with nothing
+    genuine = [hmac.compare_digest(given, _signature(one, signed)) and bool(one) for one in secrets]
+    return any(genuine) and algorithm == "hmacsha256" and _recent(timestamp, request.received_at)
+
+
+def _signature(secret: str, signed: bytes) -> bytes:
+    return base64.b64encode(hmac.digest(secret.encode(), signed, "sha256"))
 
 
 def _bytes(header: str) -> bytes:

@@ -90,7 +90,7 @@ class SinchSms(Provider):
     errors = {code: error for error, codes in _CLASSES.items() for code in _codes(codes)}
 
     def authenticate(self, request: Request, channel: ChannelSettings) -> bool:
-        return channel.webhook_secret is None or sinch_signature.fits(request, channel.webhook_secret)
+        return not channel.webhook_secret or sinch_signature.fits(request, channel.webhook_secret)
 
     def parse(self, request: Request, channel: ChannelSettings) -> list[Event]:
         """The events of a callback; a report on a whole batch tells as much as it says of each message.
