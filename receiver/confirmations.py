@@ -31,7 +31,7 @@ class Confirmation:
         """To *contact*, who opted out *at*; None where the carrier takes no message to such a number. Our
         number is not certain before the opt-out is stored."""
         submission = replace(_submission(self.channel, self.provider), recipient=contact)
-        if any(problem.pointer == "/to" for problem in self.provider.check(submission, self.channel)):
+        if self.provider.check_recipient(submission, self.channel):
             return None
         return ConfirmationRow(
             id=new_id(),

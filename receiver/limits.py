@@ -18,7 +18,7 @@ def hold(provider: Provider, channel: ChannelSettings, *copies: Submission) -> N
     broken = _ahead(provider, copies[0])
     broken += [problem for problem in provider.check(copies[0], channel) if problem.pointer != "/to"]
     for place, copy in enumerate(copies):
-        wrong = [problem for problem in provider.check(copy, channel) if problem.pointer == "/to"]
+        wrong = provider.check_recipient(copy, channel)
         broken += [replace(problem, pointer=f"/to/{place}") for problem in wrong]
     if broken:
         errors = [FieldError(pointer=problem.pointer, detail=problem.detail) for problem in broken]

@@ -88,6 +88,16 @@ def test_a_submission_over_the_limits_is_told_which(case: Case) -> None:
     assert case.says["problems"] == [plain(problem) for problem in problems]
 
 
+@told("submission")
+def test_what_is_checked_for_each_recipient_is_all_that_the_recipient_breaks(case: Case) -> None:
+    submission = submission_of(case.says["submission"])
+    problems = case.provider.check(submission, case.channel)
+
+    assert [problem for problem in problems if problem.pointer == "/to"] == case.provider.check_recipient(
+        submission, case.channel
+    )
+
+
 @told("answer", "outcome")
 def test_an_answer_means_what_its_fixture_expects(case: Case) -> None:
     assert case.says["outcome"] == plain(case.provider.outcome(answer_of(case.says["answer"])))

@@ -79,6 +79,10 @@ class Provider(ABC):
         """The carrier's limits that *submission* breaks; nothing is queued while there is one."""
 
     @abstractmethod
+    def check_recipient(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
+        """Those of them that its recipient breaks; asked for each recipient of a send."""
+
+    @abstractmethod
     def call(self, submission: Submission, channel: ChannelSettings) -> Call:
         """The HTTP request that makes the carrier do what *submission* says."""
 

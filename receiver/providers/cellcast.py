@@ -73,6 +73,9 @@ class Cellcast(CellcastApi):
     def check(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
         return cellcast_request.problems(submission)
 
+    def check_recipient(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
+        return list(cellcast_request.recipient_problems(submission))
+
     def call(self, submission: Submission, channel: ChannelSettings) -> Call:
         if submission.kind == "sms":
             return self.call_to("POST", "send-sms", channel, cellcast_request.sms(submission))

@@ -53,7 +53,7 @@ def mms(submission: Submission, boundary: str) -> bytes:
 def problems(submission: Submission) -> list[Problem]:
     """Every limit that *submission* breaks."""
     return [
-        *_recipient_problems(submission.recipient),
+        *recipient_problems(submission),
         *sender_problems(CARRIER, submission.sender),
         *(_mms_problems(submission) if submission.kind == "mms" else _sms_problems(submission)),
         *checks.not_taken(CARRIER, "/fallback_text", "fallback text", submission.fallback_text),
@@ -63,8 +63,9 @@ def problems(submission: Submission) -> list[Problem]:
     ]
 
 
-def _recipient_problems(recipient: str | None) -> Iterator[Problem]:
-    if not _MOBILE.fullmatch(recipient or ""):
+def recipient_problems(submission: Submission) -> Iterator[Problem]:
+    """The limits that the recipient of *submission* breaks."""
+    if not _MOBILE.fullmatch(submission.recipient or ""):
         yield Problem("/to", f"{CARRIER} sends to Australian mobile numbers: +614 and 8 digits")
 
 

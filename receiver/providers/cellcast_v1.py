@@ -62,6 +62,9 @@ class CellcastV1(CellcastApi):
     def check(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
         return cellcast_v1_request.problems(submission)
 
+    def check_recipient(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
+        return list(cellcast_v1_request.recipient_problems(submission))
+
     def call(self, submission: Submission, channel: ChannelSettings) -> Call:
         if submission.kind == "sms":
             return self.call_to("POST", "api/v1/gateway", channel, cellcast_v1_request.sms(submission))

@@ -57,7 +57,7 @@ def problems(submission: Submission) -> list[Problem]:
     """Every limit that *submission* breaks, but those that need a clock. No page limits the text."""
     known = _OPTIONS if submission.kind == "sms" else _COUNTRY
     return [
-        *_recipient_problems(submission.recipient),
+        *recipient_problems(submission),
         *sender_problems(CARRIER, submission.sender),
         *([] if submission.text else [Problem("/text", f"{CARRIER} needs a text")]),
         *checks.not_taken(CARRIER, "/subject", "subject", submission.subject),
@@ -68,8 +68,9 @@ def problems(submission: Submission) -> list[Problem]:
     ]
 
 
-def _recipient_problems(recipient: str | None) -> Iterator[Problem]:
-    if not _AUSTRALIAN.fullmatch(recipient or ""):
+def recipient_problems(submission: Submission) -> Iterator[Problem]:
+    """The limits that the recipient of *submission* breaks."""
+    if not _AUSTRALIAN.fullmatch(submission.recipient or ""):
         yield Problem("/to", f"{CARRIER} sends to Australian numbers: +{COUNTRY_CODE} and 9 digits")
 
 

@@ -96,6 +96,9 @@ class SinchMms(Provider):
     def check(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
         return sinch_mms_request.problems(submission)
 
+    def check_recipient(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
+        return list(sinch_mms_request.recipient_problems(submission))
+
     def call(self, submission: Submission, channel: ChannelSettings) -> Call:
         return Call(
             method="POST",

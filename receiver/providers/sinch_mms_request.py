@@ -56,7 +56,12 @@ def problems(submission: Submission) -> list[Problem]:
     if submission.action == SAVE:
         return [*_name_problems(submission), *_content_problems(submission), *_option_problems(submission)]
     content = _stored_problems if submission.provider_template_id is not None else _content_problems
-    return [*_address_problems(submission), *content(submission), *_option_problems(submission)]
+    return [
+        *recipient_problems(submission),
+        *_sender_problems(submission),
+        *content(submission),
+        *_option_problems(submission),
+    ]
 
 
 def slides(said: str | None, media: Sequence[OutgoingMedia]) -> list[Slide]:
@@ -105,9 +110,15 @@ def _name_problems(submission: Submission) -> Iterator[Problem]:
         yield Problem("/name", "Sinch MMS stores a message under a name")
 
 
-def _address_problems(submission: Submission) -> Iterator[Problem]:
-    if not (submission.recipient or "").startswith("+"):  # E110, of short codes too
+def recipient_problems(submission: Submission) -> Iterator[Problem]:
+    """The limits that the recipient of *submission* breaks; what is only stored has none."""
+    if submission.action != SAVE and not (submission.recipient or "").startswith(
+        "+"
+    ):  # E110, of short codes too
         yield Problem("/to", "Sinch MMS sends to a phone number with its country code")
+
+
+def _sender_problems(submission: Submission) -> Iterator[Problem]:
     if submission.sender is None:
         yield Problem("/from", "Sinch MMS needs a sender; name one, or list the channel's numbers")
     elif not _digits(submission.sender).isdecimal():  # E111

@@ -105,6 +105,9 @@ class SinchSms(Provider):
     def check(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
         return sinch_sms_request.problems(submission)
 
+    def check_recipient(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
+        return list(sinch_sms_request.recipient_problems(submission))
+
     def call(self, submission: Submission, channel: ChannelSettings) -> Call:
         return self._request("POST", channel, "", orjson.dumps(sinch_sms_request.fields(submission)))
 

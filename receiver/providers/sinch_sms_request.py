@@ -43,7 +43,7 @@ def fields(submission: Submission) -> dict[str, Any]:
 def problems(submission: Submission) -> list[Problem]:
     """Every limit that *submission* breaks, but those that need a clock."""
     return [
-        *_address_problems(submission),
+        *recipient_problems(submission),
         *_content_problems(submission),
         *_expiry_problems(submission),
         *_option_problems(submission),
@@ -76,7 +76,8 @@ def _written(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _address_problems(submission: Submission) -> Iterator[Problem]:
+def recipient_problems(submission: Submission) -> Iterator[Problem]:
+    """The limits that the recipient of *submission* breaks."""
     recipients = _recipients(submission)
     if not all(recipient.startswith("+") for recipient in recipients):
         yield Problem("/to", f"{CARRIER} sends to a phone number with its country code")

@@ -67,6 +67,9 @@ class Swift(Provider):
     def check(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
         return list(swift_request.problems(submission))
 
+    def check_recipient(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
+        return list(swift_request.recipient_problems(submission))
+
     def call(self, submission: Submission, channel: ChannelSettings) -> Call:
         key = "mms_url" if swift_request.is_mms(submission) else "sms_url"
         return Call(

@@ -37,10 +37,7 @@ def fields(submission: Submission) -> dict[str, Any]:
 
 def problems(submission: Submission) -> Iterator[Problem]:
     """Every limit that *submission* breaks."""
-    for number in submission.recipients or (submission.recipient or "",):
-        if not number.startswith("+"):
-            yield Problem("/to", "Swift sends to a phone number in E.164 form; this is none")
-            break
+    yield from recipient_problems(submission)
     if submission.sender and not _digits(submission.sender).isdecimal():
         yield Problem("/from", "Swift sends from a phone number in E.164 form; this is none")
     yield from _text_problems(submission)
@@ -52,6 +49,13 @@ def problems(submission: Submission) -> Iterator[Problem]:
         if value:
             yield Problem(pointer, f"with Swift {what}")
     yield from _option_problems(submission)
+
+
+def recipient_problems(submission: Submission) -> Iterator[Problem]:
+    """The limits that the recipient of *submission* breaks."""
+    recipients = submission.recipients or (submission.recipient or "",)
+    if not all(number.startswith("+") for number in recipients):
+        yield Problem("/to", "Swift sends to a phone number in E.164 form; this is none")
 
 
 def _text_problems(submission: Submission) -> Iterator[Problem]:

@@ -93,6 +93,9 @@ class VoiceTel(Provider):
     def check(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
         return list(voicetel_request.problems(submission, channel))
 
+    def check_recipient(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
+        return list(voicetel_request.recipient_problems(submission, channel))
+
     def call(self, submission: Submission, channel: ChannelSettings) -> Call:
         return voicetel_request.send(submission, channel)
 

@@ -38,8 +38,7 @@ def receipts(number: str, channel: ChannelSettings) -> Call:
 
 def problems(submission: Submission, channel: ChannelSettings) -> Iterator[Problem]:
     """Every limit that *submission* breaks."""
-    if not sendable(submission.recipient, channel):
-        yield Problem("/to", "VoiceTel sends to numbers of the USA and Canada only: +1 and ten digits")
+    yield from recipient_problems(submission, channel)
     if submission.sender is None:
         yield Problem("/from", "VoiceTel needs a sender; name one, or list the channel's numbers")
     elif not sendable(submission.sender, channel):
@@ -54,6 +53,12 @@ def problems(submission: Submission, channel: ChannelSettings) -> Iterator[Probl
         "VoiceTel", "/fallback_text", "text to send instead", submission.fallback_text
     )
     yield from checks.options("VoiceTel", submission.options, {})
+
+
+def recipient_problems(submission: Submission, channel: ChannelSettings) -> Iterator[Problem]:
+    """The limits that the recipient of *submission* breaks."""
+    if not sendable(submission.recipient, channel):
+        yield Problem("/to", "VoiceTel sends to numbers of the USA and Canada only: +1 and ten digits")
 
 
 def misconfigured(channel: ChannelSettings) -> str | None:
