@@ -7,8 +7,8 @@ duplicates, no order, no stranger, no raw request, and two reports on one messag
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 
-import asyncpg
 from sqlalchemy import DateTime
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import registry
@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from benchmarks.traffic import PATH, Known
-from receiver.db import async_url
+from receiver import db
 
 STATUSES = {"N101": "sent", "N102": "delivered"}
 
@@ -46,7 +46,7 @@ class Event(Table, table=True):
 
 
 def create(database_url: str) -> Starlette:
-    engine = create_async_engine(async_url(database_url))
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=partial(db.connect, database_url))
     sessions = async_sessionmaker(engine, class_=AsyncSession, expire_on_commit=False)
 
     async def report(request: Request) -> Response:
@@ -80,11 +80,11 @@ def create(database_url: str) -> Starlette:
 
 async def prepare(database_url: str, messages: Sequence[Known]) -> None:
     """The tables, with *messages* in them."""
-    engine = create_async_engine(async_url(database_url))
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=partial(db.connect, database_url))
     async with engine.begin() as connection:
         await connection.run_sync(Table.metadata.create_all)
     await engine.dispose()
-    connection = await asyncpg.connect(database_url)
+    connection = await db.connect(database_url)
     now = datetime.now(UTC)
     await connection.copy_records_to_table(
         "message",

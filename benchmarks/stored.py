@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-import asyncpg
 import orjson
 
 from benchmarks.traffic import CHANNEL, OUR_NUMBER, Known
 from models.status import STATUS_BIT, Status
-from receiver.db import plain_url
+from receiver import db
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class PostbackStore:
     of the message that its tracking-id names."""
 
     def __init__(self, database_url: str) -> None:
-        self._url = plain_url(database_url)
+        self._url = database_url
 
     async def prepare(self, messages: Sequence[Known]) -> None:
         """*messages* as they are once the carrier has accepted them."""
@@ -107,7 +106,7 @@ class ByHandStore:
     """A request is stored with its event."""
 
     def __init__(self, database_url: str) -> None:
-        self._url = plain_url(database_url)
+        self._url = database_url
 
     async def mark(self) -> int:
         async with connected(self._url) as connection:
@@ -133,7 +132,7 @@ def _joined(tracking_id: str, code: str, occurred_at: datetime) -> bytes:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(url)
+    connection = await db.connect(url)
     try:
         yield connection
     finally:

@@ -9,14 +9,12 @@ import asyncio
 import sqlalchemy as sa
 from alembic import context
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel import SQLModel
 
 import models  # noqa: F401 - fills SQLModel.metadata
 from models.base import SCHEMA
-from receiver import sql
+from receiver import db, sql
 from receiver.config import load
-from receiver.db import async_url
 
 
 def run(connection: Connection, schema: str) -> None:
@@ -68,7 +66,7 @@ def _write_functions(connection: Connection, schema: str, *, wanted: bool) -> No
 
 async def run_from_command_line() -> None:
     settings = load()
-    engine = create_async_engine(async_url(settings.database_url))
+    engine = db.engine(settings.database_url, size=0)
     async with engine.begin() as connection:
         await connection.run_sync(run, settings.db_schema)
     await engine.dispose()

@@ -11,20 +11,22 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from receiver import masking
+from receiver import db, masking
 from receiver.config import ChannelSettings, Settings
 
 #: a shorter credential would blot out half of every line
 _SHORTEST_SECRET = 4
 _SECRET_KEYS = re.compile(r"(?i)key|token|secret|password|plan_id")
-#: what is quoted may be somebody's words; a plain name in double quotes is Postgres's for a table or a type
-_QUOTED = re.compile(r"(?<!\w)'[^'\n]*'?|\"(?![a-z_]\w*\")[^\"\n]*\"?")
+#: what is quoted may be somebody's words; a plain name in double quotes is Postgres's for a table or a type,
+#: and Python's for a parameter where it says so
+_QUOTED = re.compile(r"(?<!\w)(?<!keyword argument )'[^'\n]*'?|\"(?![a-z_]\w*\")[^\"\n]*\"?")
 #: the same for what an exception prints of its arguments
 _PRINTED = re.compile(rf"{_QUOTED.pattern}|\(.*\)|\[.*\]|\{{.*\}}")
 #: keys whose values are other people's sentences
@@ -123,18 +125,28 @@ def _places(error: BaseException) -> Iterable[traceback.FrameSummary]:
 
 
 def _said(error: BaseException) -> str:
-    """Its kind and the first line of its words, less whatever those quote."""
-    words = _PRINTED.sub("•••", _masked(str(error).partition("\n")[0]))
+    """Its kind and the first line of its words, less whatever those quote. What is said of the database's
+    address quotes nobody, and is of no use without its words."""
+    words = _masked(str(error).partition("\n")[0])
+    if not isinstance(error, db.DatabaseError):
+        words = _PRINTED.sub("•••", words)
     return ": ".join(filter(None, [type(error).__name__, words]))
 
 
 def _credentials(settings: Settings) -> Iterator[str]:
     yield from settings.secret_key
-    for url in (settings.database_url, settings.listen_url):
-        yield urlsplit(url).password or ""
+    for url in filter(None, (settings.database_url, settings.listen_url)):
+        yield from _of_database(url)
     for channel in settings.channels.values():
         for secret in _of(channel):
             yield from (secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode())
+
+
+def _of_database(url: str) -> Iterator[str]:
+    """Passwords as the URL writes them and as they are; one that is not understood names none either."""
+    yield from filter(None, re.findall(r"://[^:/?]*:([^?]+)@", url))
+    with suppress(db.DatabaseError):
+        yield from db.address(url).secrets()
 
 
 def _of(channel: ChannelSettings) -> Iterator[str]:

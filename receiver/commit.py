@@ -31,7 +31,7 @@ BATCH = 256
 
 _BUSY = ("40001", "40P01", "55P03")
 _LOST = ("08", "57P")
-_UNWELL = (*_LOST, "25006", "42", "53", "57", "23514")
+_UNWELL = (*_LOST, "25006", "26", "42", "53", "57", "23514")
 #: errors of files and damaged pages: of one that a few items need, or of all
 _DISK = ("58", "XX001", "XX002")
 #: a disk that takes no more has a code, 53100; a limit on the size of files has none but "internal error"

@@ -8,11 +8,9 @@ import structlog
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
 import migrations
 from receiver import db, partitions
-from receiver.db import async_url
 
 HEAD = "head"
 
@@ -46,7 +44,7 @@ async def _run(database_url: str, schema: str, step: Callable[[Config], None]) -
         config.set_main_option("script_location", str(Path(migrations.__file__).parent))
         step(config)
 
-    engine = create_async_engine(async_url(database_url))
+    engine = db.engine(database_url, size=0)
     try:
         async with engine.begin() as connection:
             await connection.run_sync(run)

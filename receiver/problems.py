@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.db import DatabaseError
+from receiver import db
 
 log = structlog.get_logger()
 
@@ -27,10 +27,16 @@ MEDIA_TYPE = "application/problem+json"
 #: seconds; what is unavailable is asked for again by programs, and most outages here are restarts
 RETRY_AFTER = "5"
 
-#: what another try may find otherwise; 0A000 is that of a statement from before a migration
-_UNWELL = ("08", "0A000", "25006", "40", "53", "55", "57")
+#: what comes and goes, and is no fault of anybody here; 0A000 is that of a statement from before a migration
+_PASSING = ("08", "0A000", "25006", "40", "53", "55", "57")
 #: what is raised where nobody answers, or there is no connection to be had
-_AWAY = (DatabaseError, asyncpg.InterfaceError, sqlalchemy.exc.TimeoutError, OSError)
+_AWAY = (
+    db.DatabaseError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    sqlalchemy.exc.TimeoutError,
+    OSError,
+)
 
 
 class Code(StrEnum):
@@ -178,7 +184,7 @@ def is_of_database(error: Exception) -> bool:
     if isinstance(error, sqlalchemy.exc.DBAPIError | asyncpg.PostgresError):
         sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None) or ""
         invalidated = getattr(error, "connection_invalidated", False)
-        return invalidated or not sqlstate or sqlstate.startswith(_UNWELL)
+        return invalidated or not sqlstate or sqlstate.startswith(_PASSING)
     return isinstance(error, _AWAY)
 
 
@@ -212,12 +218,14 @@ async def _answer_http_exception(request: Request, error: HTTPException) -> Resp
 
 
 async def _answer_database_error(request: Request, error: Exception) -> Response:
-    """Postgres away, full or restarting is 503 and worth another try; anything else is a fault of ours."""
+    """The database's trouble is 503 and worth another try; a value that it refuses is a fault of ours, which
+    should have been refused before."""
     if is_of_database(error):
         return await _answer_unavailable(request, error)
     sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None)
     log.error("database refused a statement", sqlstate=sqlstate, path=request.url.path, exc_info=error)
-    return await _answer_unexpected(request, error)
+    answer = _answer_unexpected if db.is_of_content(error) else _answer_unavailable
+    return await answer(request, error)
 
 
 async def _answer_unavailable(request: Request, error: Exception) -> Response:

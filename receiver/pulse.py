@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 import asyncpg
 import structlog
 
-from receiver.db import DatabaseError, Unreachable
+from receiver.db import DatabaseError, Full, Unreachable
 
 log = structlog.get_logger()
 
@@ -123,9 +123,10 @@ class Pulse:
         try:
             async with asyncio.timeout(ANSWER):
                 await self._ask()
-        except Unreachable as error:
-            # it speaks, and whoever waits has a connection already
-            return isinstance(error.__context__, asyncpg.TooManyConnectionsError)
+        except Full:
+            return True  # it speaks, and whoever waits has a connection already
+        except Unreachable:
+            return False
         except TimeoutError:
             self._drop()
             return loop.time() - began > ANSWER + HELD_UP

@@ -12,7 +12,8 @@ from typing import Any
 import asyncpg
 import orjson
 
-from receiver.db import CONNECT_TIMEOUT, let_go, plain_url, pooled
+from receiver import db
+from receiver.db import let_go, pooled
 from receiver.sql import qualified
 
 #: seconds that somebody who asks waits for a connection, and for an answer
@@ -55,7 +56,7 @@ class Reader:
     """Up to *size* connections, opened when they are first needed."""
 
     def __init__(self, database_url: str, schema: str, *, size: int = 10) -> None:
-        self._url, self._schema, self._size = plain_url(database_url), schema, size
+        self._url, self._schema, self._size = database_url, schema, size
         self._pool: asyncpg.Pool[Row] | None = None
 
     async def close(self) -> None:
@@ -70,18 +71,12 @@ class Reader:
         A message may be adopted, or change its status, between two statements; an answer put together from
         both sides of that would be a message that never was.
 
-        Raises ``OSError`` (``TimeoutError`` included) and asyncpg's errors.
+        Raises ``DatabaseError``, ``OSError`` (``TimeoutError`` included) and asyncpg's errors.
         """
         if self._pool is None:
             # opens nothing yet, so nobody else gets in between
-            self._pool = asyncpg.create_pool(
-                self._url,
-                min_size=0,
-                max_size=self._size,
-                timeout=CONNECT_TIMEOUT,
-                command_timeout=ANSWER,
-                record_class=Row,
-                init=_with_json,
+            self._pool = db.pool(
+                self._url, size=self._size, command_timeout=ANSWER, record_class=Row, init=_with_json
             )
             await self._pool
         try:

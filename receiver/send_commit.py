@@ -65,9 +65,11 @@ class SendCommit:
             earlier = await self._committer.put(prepared)
         except Undecided as error:
             return await self._became(prepared, error)
-        except Unavailable as error:
-            raise _not_taken(error) from None
+        except Unavailable:
+            raise _not_taken() from None
         except Poisoned as error:
+            if not db.is_of_content(error.__cause__):
+                raise _not_taken() from None
             raise invalid("", f"The database refuses the content: {error}") from None
         if earlier is None:
             return Sent(prepared.ids)
@@ -79,7 +81,7 @@ class SendCommit:
     async def _became(self, prepared: Accepted, error: Undecided) -> Sent:
         """*prepared*, whose commit was cut off, if it was stored all the same."""
         if not prepared.deadlines:  # it never left
-            raise _not_taken(error) from None
+            raise _not_taken() from None
         message = prepared.messages[0]
         stored = await self._inquiry.stored(prepared.deadlines[-1], message.batch, message.id)
         if stored:
@@ -87,7 +89,7 @@ class SendCommit:
         # another call with the same key may be under way elsewhere: with a key it is never certain
         if stored is None or prepared.idempotency:
             raise _undecided(prepared) from error
-        raise _not_taken(error) from None
+        raise _not_taken() from None
 
     async def _connect(self) -> Connection:
         self._clock.forget()
@@ -113,10 +115,8 @@ class SendCommit:
         return [earlier.get(n) for n in range(len(batch))]
 
 
-def _not_taken(error: Unavailable) -> Problem:
-    return unavailable(
-        f"The database cannot take the send now: {error}. Nothing of this call was stored, or will be."
-    )
+def _not_taken() -> Problem:
+    return unavailable("The database cannot take the send now. Nothing of this call was stored, or will be.")
 
 
 def _undecided(prepared: Accepted) -> Problem:

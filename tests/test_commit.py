@@ -149,8 +149,9 @@ async def test_a_race_that_is_always_lost_is_given_up_in_time(url: str) -> None:
 
 @pytest.mark.parametrize(
     ("state", "meaning"),
-    [("08006", Undecided), ("25006", Unavailable), ("42501", Unavailable), ("53100", Unavailable),
-     ("53200", Unavailable), ("57014", Unavailable), ("57P01", Undecided), ("23514", Unavailable),
+    [("08006", Undecided), ("25006", Unavailable), ("26000", Unavailable), ("42P05", Unavailable),
+     ("42501", Unavailable), ("53100", Unavailable), ("53200", Unavailable), ("57014", Unavailable),
+     ("57P01", Undecided), ("23514", Unavailable),
      ("22P02", Poisoned), ("22021", Poisoned), ("54000", Poisoned), ("54001", Poisoned), ("23505", Poisoned),
      ("23502", Poisoned), ("XX000", Poisoned), ("P0001", Poisoned), ("58030", Poisoned)],
 )  # fmt: skip

@@ -15,10 +15,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from postback import postgres_binaries
 from postback.embedded import EmbeddedPostgres, EmbeddedPostgresError, running_url
+from receiver import db
 from tests.support import processes
 from tests.support.beds import connect
 
@@ -93,7 +93,7 @@ async def test_data_outlives_a_restart(data_dir: Path) -> None:
 
 async def test_the_url_serves_sqlalchemy_too(data_dir: Path) -> None:
     with EmbeddedPostgres(data_dir) as server:
-        engine = create_async_engine(server.url.replace("postgresql://", "postgresql+asyncpg://"))
+        engine = db.engine(server.url)
         async with engine.connect() as connection:
             assert 42 == (await connection.execute(text("SELECT answer FROM kept"))).scalar_one()
         await engine.dispose()

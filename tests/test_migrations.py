@@ -8,15 +8,13 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel import SQLModel
 
 import models  # noqa: F401 - fills SQLModel.metadata
 import postback as postback_commands
 import receiver
 import sender
-from receiver import migrate, partitions
-from receiver.db import async_url
+from receiver import db, migrate, partitions
 from receiver.ingest import Ingest
 from tests.conftest import SCHEMA
 from tests.support.beds import connect
@@ -43,7 +41,7 @@ async def test_the_models_and_the_newest_migration_agree(database_url: str) -> N
         )
         return list(compare_metadata(context, SQLModel.metadata))
 
-    engine = create_async_engine(async_url(database_url))
+    engine = db.engine(database_url, size=0)
     async with engine.connect() as connection:
         found = await connection.run_sync(differences)
     await engine.dispose()

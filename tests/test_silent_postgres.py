@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from receiver import api as routes
 from receiver.app import App
 from receiver.config import Settings
-from receiver.db import Unreachable
+from receiver.db import DatabaseError, Full, Unreachable
 from receiver.pulse import ANSWER, Pulse, Silent
 from tests.support.carrier import running
 from tests.support.installation import THEM, US, Installation, installation
@@ -168,20 +168,13 @@ async def test_a_list_that_waits_for_a_lock_takes_its_time_as_long_as_postgres_a
 
 @pytest.mark.parametrize(
     ("error", "silent"),
-    [
-        (ConnectionRefusedError(), True),
-        (asyncpg.CannotConnectNowError("starting up"), True),
-        (asyncpg.TooManyConnectionsError("full"), False),
-    ],
+    [(Unreachable("away"), True), (Full("no room"), False), (DatabaseError("a wrong password"), False)],
 )
 async def test_a_server_that_speaks_is_waited_for_even_if_it_has_no_connection_to_spare(
     error: Exception, silent: bool
 ) -> None:
     async def connect() -> Any:
-        try:
-            raise error
-        except (OSError, asyncpg.PostgresError):
-            raise Unreachable("no") from None
+        raise error
 
     async def work() -> str:
         await asyncio.sleep(1)

@@ -35,7 +35,7 @@ class Outbox:
         )
 
     async def open(self) -> None:
-        self._pool = await asyncpg.create_pool(db.plain_url(self._url), min_size=1, max_size=2)
+        self._pool = await db.pool(self._url, least=1, size=2)
         self._begins.open()
         self._settlements.open()
 

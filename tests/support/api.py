@@ -11,8 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import insert
 from starlette.applications import Starlette
 from uuid_utils.compat import uuid7
@@ -22,7 +21,6 @@ from models.base import SCHEMA
 from receiver import api, db
 from receiver.auth import Auth, create_key
 from receiver.config import Settings
-from receiver.db import async_url
 from receiver.intervene import Interventions
 from receiver.media import Files, Links, Store
 from receiver.media.disk import Disk
@@ -103,12 +101,7 @@ class Api:
 
 
 def _engine(database_url: str) -> AsyncEngine:
-    return create_async_engine(
-        async_url(database_url),
-        poolclass=NullPool,
-        execution_options={"schema_translate_map": {SCHEMA: SCHEMA}},
-        connect_args={"timeout": 5},
-    )
+    return db.engine(database_url, SCHEMA, size=0)
 
 
 def build(

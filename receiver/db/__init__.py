@@ -1,0 +1,32 @@
+"""Postgres: one way to connect, for single connections, pools and SQLAlchemy alike (docs/postgres.md)."""
+
+from receiver.db.address import CONNECT_TIMEOUT, Address, address
+from receiver.db.connecting import Mode, connect, mode
+from receiver.db.connection import Connection
+from receiver.db.errors import DatabaseError, Full, Unreachable, is_of_content
+from receiver.db.pools import connected, engine, let_go, pool, pooled, snapshot
+from receiver.db.ready import MINIMUM_VERSION, START_PATIENCE, check, reached
+
+__all__ = [
+    "CONNECT_TIMEOUT",
+    "MINIMUM_VERSION",
+    "START_PATIENCE",
+    "Address",
+    "Connection",
+    "DatabaseError",
+    "Full",
+    "Mode",
+    "Unreachable",
+    "address",
+    "check",
+    "connect",
+    "connected",
+    "engine",
+    "is_of_content",
+    "let_go",
+    "mode",
+    "pool",
+    "pooled",
+    "reached",
+    "snapshot",
+]

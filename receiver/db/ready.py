@@ -1,0 +1,43 @@
+"""Whether the database is one to begin with."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from receiver.db.errors import DatabaseError, Unreachable
+from receiver.db.pools import connected
+
+log = structlog.get_logger()
+
+MINIMUM_VERSION = 15
+#: seconds for a database to answer to somebody who can begin without it
+START_PATIENCE = 2.0
+
+
+async def check(database_url: str, schema: str | None = None) -> None:
+    """Whether the server answers, is new enough and, if *schema* is named, migrated.
+
+    Raises ``DatabaseError``.
+    """
+    async with connected(database_url) as connection:
+        version = connection.get_server_version().major
+        if version < MINIMUM_VERSION:
+            raise DatabaseError(
+                f"The database is Postgres {version}; Postback needs {MINIMUM_VERSION} or later: upgrade it."
+            )
+        migrated = f'"{schema}".feed_head'
+        if schema is not None and await connection.fetchval("SELECT to_regclass($1)", migrated) is None:
+            raise DatabaseError(f'The schema "{schema}" is not migrated; run: postback migrate')
+
+
+async def reached(check: Callable[[], Awaitable[None]]) -> bool:
+    """Whether *check* passed; not where nobody answers. A database that answers and is not ours raises."""
+    try:
+        async with asyncio.timeout(START_PATIENCE):
+            await check()
+    except (Unreachable, OSError, DBAPIError) as error:
+        log.warning("starting without the database", reason=str(error) or type(error).__name__)
+        return False
+    return True
