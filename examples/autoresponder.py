@@ -101,7 +101,11 @@ class Responder:
     def respond(self, event: dict[str, Any], message: dict[str, Any]) -> None:
         here = message["conversation_id"]
         known = self.db.execute("SELECT with_person FROM conversation WHERE id = ?", (here,)).fetchone()
-        if known == (True,) or self.call("GET", f"/conversations/{here}")["opted_out"]:
+        conversation = self.call("GET", f"/conversations/{here}")
+        if known == (True,) or conversation is None or conversation["opted_out"]:
+            return
+        if not conversation["can_reply"]["ok"]:  # a name, a short code: whether that matters, a person sees
+            self.know(here, with_person=True)
             return
         said = answer(message["text"] or "") or (HANDOVER if known else "")
         body = {"text": said if known else f"{GREETING} {said}".strip()}

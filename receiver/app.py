@@ -33,6 +33,7 @@ from receiver.providers.base import Provider
 from receiver.pulse import Pulse, Silent
 from receiver.reader import Reader
 from receiver.replay import Replay
+from receiver.replies import Replies
 from receiver.spool import Spool
 from receiver.stream import Stream
 from receiver.submit import Submit
@@ -81,7 +82,8 @@ class App:
                 away=lambda: self._ingest.away,
             ),
         )
-        self._reader = Reader(settings.database_url, settings.db_schema)
+        replies = Replies(settings, providers)
+        self._reader = Reader(settings.database_url, settings.db_schema, replies)
         self._stream = Stream(self._reader)
         self._pulse = Pulse(lambda: db.connect(settings.database_url))
         self._sheet = Sheet(settings.data_dir, "receiver")
@@ -94,6 +96,7 @@ class App:
             interventions=Interventions(settings.database_url, settings.db_schema),
             opt_outs=opt_outs,
             pulse=self._pulse,
+            replies=replies,
             auth=Auth(self._engine, keys, rate=settings.api_rate),
             files=files,
             stream=self._stream,

@@ -58,7 +58,7 @@ def parse(raw: str, region: str) -> str:
 
 def sender(raw: str, region: str) -> str:
     """A sender: a number, a short code, or an alphanumeric name. Raises ``InvalidNumber``."""
-    if _ALPHANUMERIC.fullmatch(raw):
+    if is_name(raw):
         return raw
     return parse(raw, region)
 
@@ -74,6 +74,11 @@ def region(number: str) -> str | None:
     assigned: str | None = phonenumbers.region_code_for_number(parsed)
     main: str = phonenumbers.region_code_for_country_code(parsed.country_code or 0)
     return assigned or (main if main.isalpha() and main != "ZZ" else None)
+
+
+def is_name(raw: str) -> bool:
+    """Whether *raw* is an alphanumeric sender."""
+    return _ALPHANUMERIC.fullmatch(raw) is not None
 
 
 def is_short_code(raw: str) -> bool:

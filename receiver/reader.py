@@ -7,7 +7,7 @@ A session of the ORM costs several times what one of these statements costs, bef
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import asyncpg
 import orjson
@@ -40,11 +40,19 @@ class Row(asyncpg.Record):  # type: ignore[misc]
             raise AttributeError(name) from None
 
 
-class Snapshot:
-    """All that is asked of it sees the same moment."""
+class Replies(Protocol):
+    """As `receiver.replies.Replies`."""
 
-    def __init__(self, connection: Any, schema: str) -> None:
+    def refusal(self, our_number: str | None, contact: str | None, last: str | None) -> str | None: ...
+
+
+class Snapshot:
+    """All that is asked of it sees the same moment. *replies* say who can be answered, None where nobody
+    asks."""
+
+    def __init__(self, connection: Any, schema: str, replies: Replies | None) -> None:
         self._connection, self._schema = connection, schema
+        self.replies = replies
 
     async def rows(self, text: str, *values: Any) -> Sequence[Row]:
         """What *text* finds; it names tables as ``postback.name``, whatever the schema is called."""
@@ -55,7 +63,10 @@ class Snapshot:
 class Reader:
     """Up to *size* connections, opened when they are first needed."""
 
-    def __init__(self, database_url: str, schema: str, *, size: int = 10) -> None:
+    def __init__(
+        self, database_url: str, schema: str, replies: Replies | None = None, *, size: int = 10
+    ) -> None:
+        self._replies = replies
         self._url, self._schema, self._size = database_url, schema, size
         self._pool: asyncpg.Pool[Row] | None = None
 
@@ -82,7 +93,7 @@ class Reader:
         try:
             async with pooled(self._pool, TURN) as connection:
                 await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                yield Snapshot(connection, self._schema)
+                yield Snapshot(connection, self._schema, self._replies)
                 await connection.execute("COMMIT")
         except asyncpg.InvalidCachedStatementError:
             # a migration has changed a table: all connections know it as it was

@@ -47,6 +47,11 @@ def choose(
     )
 
 
+def region(channel: ChannelSettings, provider: Provider, default: str) -> str:
+    """In which region a recipient's number is read that has no country code."""
+    return channel.default_region or provider.region or default
+
+
 def numbers(channel: ChannelSettings) -> list[str]:
     """The channel's own numbers, as messages hold them."""
     return [phone.international(number) for number in channel.numbers]

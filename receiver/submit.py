@@ -15,6 +15,7 @@ from receiver.idempotency import Replays
 from receiver.optouts import OptOuts
 from receiver.problems import Code, FieldError, Problem, invalid
 from receiver.providers.base import Provider
+from receiver.replies import Replies
 from receiver.requests import Reply, SendRequest, Sent, TemplateRequest
 from receiver.rows import IdempotencyRow
 from receiver.send_commit import SendCommit
@@ -35,7 +36,7 @@ class Submit:
     ) -> None:
         self._settings, self._providers = settings, providers
         self._templates, self._files, self._opt_outs = templates, files, opt_outs
-        self._replays = replays
+        self._replays, self._replies = replays, Replies(settings, providers)
         self._commit = SendCommit(settings.database_url, settings.db_schema)
 
     def open(self) -> None:
@@ -118,9 +119,11 @@ class Submit:
             await self._templates.usable(request.template_id, channels) if request.template_id else None
         )
         usable = self._usable(channels)
+        kind = "mms" if request.media or request.subject or template else "sms"
+        if reply:
+            request = self._answering(request, reply, kind, channels)
         sender = self._sender(request)
         name = request.channel or (template.channel if template else None)
-        kind = "mms" if request.media or request.subject or template else "sms"
         channel = routing.choose(
             usable, self._providers, name=name, sender=sender, recipient=self._first(request), kind=kind
         )
@@ -151,8 +154,18 @@ class Submit:
         for copy in copies:
             made.add(copy, request, channel, provider, self._opt_outs)
         if reply:
-            return replace(made, messages=[row._replace(**reply._asdict()) for row in made.messages])
+            rows = [
+                row._replace(conversation_number=reply.our_number, thread=reply.thread)
+                for row in made.messages
+            ]
+            return replace(made, messages=rows)
         return made
+
+    def _answering(
+        self, request: SendRequest, reply: Reply, kind: str, channels: frozenset[str] | None
+    ) -> SendRequest:
+        way = self._replies.way(reply.our_number, request.to[0], reply.channel, kind=kind, channels=channels)
+        return request.model_copy(update={"from_": way.sender, "channel": way.channel})
 
     def _usable(self, channels: frozenset[str] | None) -> dict[str, ChannelSettings]:
         configured = self._settings.channels
@@ -174,7 +187,7 @@ class Submit:
 
     def _recipients(self, request: SendRequest, channel: ChannelSettings) -> list[str]:
         provider = self._providers[channel.provider]
-        region = channel.default_region or provider.region or self._settings.default_region
+        region = routing.region(channel, provider, self._settings.default_region)
         numbers, wrong = [], []
         for place, raw in enumerate(request.to):
             try:

@@ -96,8 +96,8 @@ async def test_a_message_shows_every_key_of_the_contract_in_order(api: Api, data
     assert [
         "id", "direction", "origin", "channel", "provider", "kind", "from", "to", "text", "subject", "media",
         "status", "outcome", "error", "conflict", "delivered_as", "correlation", "client_reference",
-        "provider_message_ids", "conversation_id", "in_reply_to", "segments", "metadata", "created_at",
-        "updated_at", "timeline",
+        "provider_message_ids", "conversation_id", "can_reply", "in_reply_to", "segments", "metadata",
+        "created_at", "updated_at", "timeline",
     ] == list(message)  # fmt: skip
     assert [
         "id", "cursor", "sequence", "version", "type", "message_id", "conversation_id", "channel", "status",

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from examples.autoresponder import GREETING, HANDOVER, OPENING, SCHEMA
@@ -180,12 +181,10 @@ async def test_who_waits_when_events_are_gone_is_handed_to_a_person(
     assert ["HOURS", "Hi"] == [message["text"] for message in messages]
 
 
-async def test_the_twenty_lines_of_the_readme_answer_and_survive_their_end(
+async def test_the_lines_of_the_readme_answer_and_survive_their_end(
     database_url: str, tmp_path: Path
 ) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    [code] = re.findall(r"^```python\n(# two_way.py\n.*?)^```", readme, re.MULTILINE | re.DOTALL)
-    (tmp_path / "two_way.py").write_text(code, encoding="utf-8")
+    code = two_way(tmp_path)
     async with installation(database_url) as installed:
         with app(installed, tmp_path, "two_way.py"):
             assert await asyncio.to_thread(eventually, (tmp_path / "place").exists)
@@ -204,7 +203,58 @@ async def test_the_twenty_lines_of_the_readme_answer_and_survive_their_end(
         "hours",
     ] == [message["text"] or message["subject"] for message in messages[1:]]
     assert ("rejected", "opted_out") == (rejected["status"], rejected["error"]["class"])
-    assert 20 >= len([line for line in code.splitlines()[1:] if line])
+    assert 25 >= len([line for line in code.splitlines()[1:] if line])
+
+
+async def test_the_app_of_the_readme_goes_on_after_what_it_cannot_answer(
+    database_url: str, tmp_path: Path, db: asyncpg.Connection
+) -> None:
+    """A name, a short code, and a message that was erased before the app came to it; then a person, twice."""
+    two_way(tmp_path)
+    async with installation(database_url) as installed:
+        start = (await installed.api.get("/v1/events", params={"after": "now"})).json()["next_cursor"]
+        (tmp_path / "place").write_text(start)
+        await inbound(installed, subject="erased", **{"from": "+12065550177"})
+        for sender in ("MTN", "24273"):
+            await inbound(installed, subject="Hours", **{"from": sender})
+        await inbound(installed, subject="Hours")
+        await installed.listed(4)
+        await db.execute("DELETE FROM postback.message WHERE contact = '+12065550177'")
+        with app(installed, tmp_path, "two_way.py"):
+            await installed.listed(4)
+        await inbound(installed, subject="Where", **{"from": "24273"})
+        with app(installed, tmp_path, "two_way.py"):
+            await inbound(installed, subject="Where")
+            said = await installed.listed(7)
+
+    assert ["We are open from 7 to 18.", "12 Harbour Street, opposite the pier."] == [
+        message["text"] for message in reversed(said) if message["direction"] == "outbound"
+    ]
+    assert {THEM} == {message["to"] for message in said if message["direction"] == "outbound"}
+
+
+async def test_the_example_hands_over_whom_it_cannot_answer_and_goes_on(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with installation(database_url, "sinch_sms") as installed:
+        with app(installed, tmp_path, str(RESPONDER), "responder.db") as responder:
+            assert "listening" == await asyncio.to_thread(responder.says, "listening")
+            for sender in ("MTN", "24273"):
+                await inbound(installed, "HOURS", **{"from": sender})
+                assert await asyncio.to_thread(responder.says, "for a person")
+            await inbound(installed, "HOURS")
+            said, *_ = await installed.listed(4)
+
+    assert (f"{GREETING} {OPENING}", THEM) == (said["text"], said["to"])
+
+
+def two_way(directory: Path) -> str:
+    """Writes the README's app into *directory*; answers with it."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code: str
+    [code] = re.findall(r"^```python\n(# two_way.py\n.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    (directory / "two_way.py").write_text(code, encoding="utf-8")
+    return code
 
 
 async def inbound(installed: Installation, text: str | None = None, **fields: str) -> None:

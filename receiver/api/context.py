@@ -15,6 +15,7 @@ from receiver.optouts import OptOuts
 from receiver.pulse import Pulse
 from receiver.reader import Reader
 from receiver.replay import Replay
+from receiver.replies import Replies
 from receiver.requests import Reply, SendRequest, TemplateRequest
 from receiver.stream import Stream
 from receiver.subscribers import Subscribers
@@ -75,3 +76,4 @@ class Context:
     scrape: Callable[[str], Awaitable[tuple[bytes, str]]]
     opt_outs: OptOuts
     pulse: Pulse
+    replies: Replies

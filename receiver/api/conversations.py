@@ -22,6 +22,7 @@ async def list_conversations(ask: Ask[ConversationFilters, Nothing]) -> Response
             context.engine,
             ask.query,
             context.opt_outs,
+            context.replies,
             region=context.settings.default_region,
             **_sight(ask),
         )
@@ -47,14 +48,7 @@ async def reply(ask: Ask[Query, ReplyRequest]) -> Response:
     if found is None:
         raise not_found()
     conversation, channel = found
-    known = channel in ask.context.settings.channels
-    from_ = conversation.our_number if not conversation.our_number.startswith("channel:") else None
-    request = SendRequest(
-        **ask.body.model_dump(exclude_unset=True),
-        to=[conversation.contact],
-        from_=from_,
-        channel=channel if known else None,
-    )
+    request = SendRequest(**ask.body.model_dump(exclude_unset=True), to=[conversation.contact])
     sent = await ask.context.submit.send(
         request,
         scope=ask.principal.name,
@@ -63,7 +57,7 @@ async def reply(ask: Ask[Query, ReplyRequest]) -> Response:
         request_hash=hashlib.sha256(conversation.id.bytes + ask.body_hash).digest(),
         channels=ask.channels,
         base=ask.base,
-        reply=Reply(conversation.our_number, conversation.thread),
+        reply=Reply(conversation.our_number, conversation.thread, channel),
     )
     return await sent_messages(ask, sent)
 
@@ -77,7 +71,7 @@ async def read(ask: Ask[Query, ReadRequest]) -> Response:
 async def _conversation(ask: Ask[Any, Any]) -> shapes.Conversation:
     """The one of the path. Raises ``Problem`` (404)."""
     found = await conversations.conversation(
-        ask.context.engine, path_id(ask.request), ask.context.opt_outs, **_sight(ask)
+        ask.context.engine, path_id(ask.request), ask.context.opt_outs, ask.context.replies, **_sight(ask)
     )
     if found is None:
         raise not_found()

@@ -17,7 +17,9 @@ from receiver.forward.subscription import Subscription
 from receiver.forward.terms import Terms
 from receiver.http import Poster
 from receiver.metrics.sheet import Sheet, recording
+from receiver.providers import PROVIDERS
 from receiver.reader import Reader
+from receiver.replies import Replies
 from receiver.secrets import Secrets, Undecryptable
 
 log = structlog.get_logger()
@@ -31,7 +33,7 @@ FAREWELL = 1.5
 async def run(settings: Settings, stop: asyncio.Event, terms: Terms = Terms()) -> None:  # noqa: B008
     """Forwards until *stop* is set, then lets the posts under way come to their end."""
     async with recording(Sheet(settings.data_dir, "forwarder")):
-        reader = Reader(settings.database_url, settings.db_schema, size=4)
+        reader = Reader(settings.database_url, settings.db_schema, Replies(settings, PROVIDERS), size=4)
         try:
             async with Poster(settings.private_networks) as poster:
                 await _Forwarder(settings, Letters(reader), poster, terms).run(stop)

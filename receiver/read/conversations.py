@@ -19,13 +19,16 @@ from receiver.auth import Channels, within
 from receiver.config import ChannelSettings
 from receiver.db import snapshot
 from receiver.optouts import OptOuts
-from receiver.read import ids, opt_outs, shapes
+from receiver.read import ids, opt_outs, shapes, views
 from receiver.read.filters import ConversationFilters, written_in
 from receiver.read.walk import walk
+from receiver.reader import Replies
 from receiver.routing import numbers
 
 #: characters of a message's text
 PREVIEW = 100
+#: why nobody would get a reply that is taken all the same, and ends as rejected
+OPTED_OUT = "The contact has opted out."
 
 
 def closed_numbers(channels: Channels, configured: Collection[ChannelSettings]) -> frozenset[str]:
@@ -41,6 +44,7 @@ async def conversations(
     engine: AsyncEngine,
     filters: ConversationFilters,
     rules: OptOuts,
+    replies: Replies,
     *,
     region: str,
     channels: Channels,
@@ -59,34 +63,53 @@ async def conversations(
         rows = (await session.scalars(query)).all()
         page, ended = await walked.page(session, rows, filters.limit)
         return shapes.ConversationList(
-            data=await _in_full(session, page, rules),
+            data=await _in_full(session, page, rules, replies),
             next_cursor=ids.cursor_of_moment(*ended) if ended else None,
         )
 
 
 async def conversation(
-    engine: AsyncEngine, conversation_id: UUID, rules: OptOuts, *, channels: Channels, closed: frozenset[str]
+    engine: AsyncEngine,
+    conversation_id: UUID,
+    rules: OptOuts,
+    replies: Replies,
+    *,
+    channels: Channels,
+    closed: frozenset[str],
 ) -> shapes.Conversation | None:
     async with snapshot(engine) as session:
         row = await _row(session, conversation_id, channels, closed)
-        return (await _in_full(session, [row], rules))[0] if row else None
+        return (await _in_full(session, [row], rules, replies))[0] if row else None
 
 
 async def found(
     engine: AsyncEngine, conversation_id: UUID, *, channels: Channels, closed: frozenset[str]
 ) -> tuple[Conversation, str | None] | None:
-    """A conversation and the channel of the last message that came into it."""
+    """Returns a conversation and the channel on which it goes on: that of the last message that came into it,
+    else the only one that it ever was on."""
     async with snapshot(engine) as session:
         row = await _row(session, conversation_id, channels, closed)
         if row is None:
             return None
-        query = (
-            select(Message.channel)
-            .where(col(Message.conversation_id) == row.id, col(Message.direction) == "inbound")
-            .order_by(col(Message.id).desc())
-            .limit(1)
-        )
-        return row, await session.scalar(query)
+        return row, (await _goes_on_at(session, [row])).get(row.id)
+
+
+async def _goes_on_at(session: AsyncSession, rows: Sequence[Conversation]) -> dict[UUID, str]:
+    """The channel on which each of *rows* goes on; without an entry where several carried what we sent, and
+    nothing came in."""
+    on = {row.id: row.channels[0] for row in rows if len(row.channels) == 1}
+    several = [row.id for row in rows if len(row.channels) > 1]
+    last = (
+        select(Message.channel)
+        .where(col(Message.conversation_id) == col(Conversation.id), col(Message.direction) == "inbound")
+        .order_by(col(Message.id).desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    if several:
+        query = select(Conversation.id, last).where(col(Conversation.id).in_(several))
+        on |= {named: channel for named, channel in await session.execute(query) if channel}
+    return on
 
 
 async def _row(
@@ -136,9 +159,10 @@ def _visible(
 
 
 async def _in_full(
-    session: AsyncSession, rows: Sequence[Conversation], rules: OptOuts
+    session: AsyncSession, rows: Sequence[Conversation], rules: OptOuts, replies: Replies
 ) -> list[shapes.Conversation]:
     last = await _last_messages(session, rows)
+    on = await _goes_on_at(session, rows)
     out = await opt_outs.opted_out(session, {(row.our_number, row.contact) for row in rows}, rules)
     return [
         shapes.Conversation(
@@ -148,6 +172,11 @@ async def _in_full(
             participants=row.participants,
             channels=row.channels,
             opted_out=(row.our_number, row.contact) in out,
+            can_reply=views.can_reply(
+                OPTED_OUT
+                if (row.our_number, row.contact) in out
+                else replies.refusal(row.our_number, row.contact, on.get(row.id))
+            ),
             unread_count=row.unread_count,
             message_count=row.message_count,
             last_message=last.get(row.id),

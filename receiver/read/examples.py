@@ -31,6 +31,7 @@ MESSAGE: dict[str, Any] = {
     "client_reference": "order-42",
     "provider_message_ids": ["8f1c2a"],
     "conversation_id": "019aa5b2-7c00-7000-8000-000000000003",
+    "can_reply": None,
     "in_reply_to": None,
     "segments": 1,
     "metadata": {},
@@ -115,6 +116,7 @@ CONVERSATION: dict[str, Any] = {
     "participants": [],
     "channels": ["sinch-us"],
     "opted_out": False,
+    "can_reply": {"ok": True, "reason": None},
     "unread_count": 1,
     "message_count": 7,
     "last_message": {

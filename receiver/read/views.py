@@ -4,7 +4,7 @@ from models.errors import ErrorClass, advice
 from models.status import OUTCOME, Outcome, conflict, correlation_of, delivered_as, status_of
 from receiver import segments
 from receiver.read import ids, shapes
-from receiver.reader import Row
+from receiver.reader import Replies, Row
 
 
 def _segments(kind: str, text: str | None) -> int | None:
@@ -14,9 +14,9 @@ def _segments(kind: str, text: str | None) -> int | None:
     return segments.count(text) if text is not None else None
 
 
-def message(row: Row) -> shapes.Message:
+def message(row: Row, replies: Replies | None) -> shapes.Message:
     """A message in full, of a `receiver.read.records.Record`. One that is external, or past the retention of
-    its body, has no content."""
+    its body, has no content. *replies* say whether one that came in can be answered."""
     outbound = row.direction == "outbound"
     status = status_of(row.seen, row.origin)
     failed = OUTCOME[status] is Outcome.FAILURE
@@ -42,6 +42,9 @@ def message(row: Row) -> shapes.Message:
             "client_reference": row.client_reference,
             "provider_message_ids": sorted(set(row.provider_message_ids)),
             "conversation_id": row.conversation_id,
+            "can_reply": None
+            if outbound or replies is None
+            else can_reply(replies.refusal(row.our_number, row.contact, row.channel)),
             "in_reply_to": row.in_reply_to,
             "segments": _segments(row.kind, row.text),
             "metadata": row.metadata_ or {},
@@ -50,6 +53,10 @@ def message(row: Row) -> shapes.Message:
             "redacted_at": row.redacted_at,
         }
     )
+
+
+def can_reply(refusal: str | None) -> shapes.CanReply:
+    return shapes.CanReply(ok=refusal is None, reason=refusal)
 
 
 def event(row: Row, of: Row | None, *, about: tuple[str, str] | None = None) -> shapes.Event:

@@ -122,10 +122,12 @@ class TemplateRequest(Request):
 
 
 class Reply(NamedTuple):
-    """The conversation that a reply belongs to: our number in it, and who it is with."""
+    """The conversation that a reply belongs to: our number in it, who it is with, and the channel on which
+    somebody last wrote, else the only one that it ever was on."""
 
-    conversation_number: str
+    our_number: str
     thread: str
+    channel: str | None
 
 
 @dataclass(frozen=True, slots=True)

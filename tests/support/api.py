@@ -32,6 +32,7 @@ from receiver.providers import PROVIDERS
 from receiver.pulse import Pulse
 from receiver.reader import Reader
 from receiver.replay import Replay
+from receiver.replies import Replies
 from receiver.requests import SendRequest, Sent, TemplateRequest
 from receiver.secrets import Secrets
 from receiver.stream import Stream
@@ -114,7 +115,9 @@ def build(
     async def ready() -> bool:
         return health[0]
 
-    reader = Reader(database_url, SCHEMA)
+    settings = Settings(database_url=database_url)
+    replies = Replies(settings, PROVIDERS)
+    reader = Reader(database_url, SCHEMA, replies)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -122,7 +125,6 @@ def build(
         await reader.close()
 
     app = api.app(lifespan)
-    settings = Settings(database_url=database_url)
     files = Files(engine, Store(Disk(Path(_uploads.name)), Links(SECRETS, "")))
     app.state.context = api.Context(
         settings=settings,
@@ -135,6 +137,7 @@ def build(
         stream=Stream(reader),
         opt_outs=OptOuts(),
         pulse=Pulse(lambda: db.connect(database_url)),
+        replies=replies,
         replay=Replay(settings, PROVIDERS, SECRETS, None),
         subscribers=Subscribers(engine, SECRETS),
         ready=ready,

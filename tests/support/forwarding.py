@@ -17,6 +17,7 @@ from receiver.config import settings
 from receiver.forward import Terms
 from tests.support.app import App, Heard
 from tests.support.beds import connect
+from tests.support.receiver import CHANNELS
 from tests.support.receiver import running as receiver_running
 from tests.support.store import arrival, postback, store
 
@@ -41,6 +42,7 @@ class Installed:
                 "secret_key": ["a key for tests"],
                 "data_dir": str(self.data_dir),
                 "private_networks": ["127.0.0.0/8"],
+                "channels": CHANNELS,
             }
         )
         self.forwarders.append((asyncio.create_task(forward.run(configured, stop, terms)), stop))

@@ -3,7 +3,7 @@
 These models make the JSON and the OpenAPI document, so neither can say what the other does not.
 """
 
-from receiver.read.shapes.base import Shape
+from receiver.read.shapes.base import CanReply, Shape
 from receiver.read.shapes.conversations import Conversation, ConversationList, LastMessage
 from receiver.read.shapes.events import Event, EventList, Feed
 from receiver.read.shapes.health import Health
@@ -33,6 +33,7 @@ from receiver.read.shapes.templates import Template, TemplateList
 
 __all__ = [
     "Attempt",
+    "CanReply",
     "Conversation",
     "ConversationList",
     "Delivery",

@@ -13,3 +13,10 @@ class Shape(BaseModel):
         serialize_by_alias=True,
         json_schema_serialization_defaults_required=True,
     )
+
+
+class CanReply(Shape):
+    """Whether a reply sent now would be taken, whatever it says."""
+
+    ok: bool
+    reason: str | None = Field(description="Why not, as a reply would be told; null if it would.")

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from models.status import Status
 from receiver.moments import Moment
 from receiver.read import examples
-from receiver.read.shapes.base import NextCursor, Shape
+from receiver.read.shapes.base import CanReply, NextCursor, Shape
 
 
 class LastMessage(Shape):
@@ -30,6 +30,7 @@ class Conversation(Shape):
     participants: list[str] = Field(description="The members of a group but us; empty between two.")
     channels: list[str]
     opted_out: bool
+    can_reply: CanReply
     unread_count: int
     message_count: int
     last_message: LastMessage | None = Field(description="Null once it is past its retention.")

@@ -9,7 +9,7 @@ from models.errors import ErrorClass
 from models.status import Correlation, Outcome, Status
 from receiver.moments import Moment
 from receiver.read import examples
-from receiver.read.shapes.base import NextCursor, Shape
+from receiver.read.shapes.base import CanReply, NextCursor, Shape
 from receiver.read.shapes.events import Event
 from receiver.read.shapes.media import Media
 
@@ -49,6 +49,9 @@ class Message(Shape):
     client_reference: str | None
     provider_message_ids: list[str]
     conversation_id: UUID | None
+    can_reply: CanReply | None = Field(
+        description="Whether who wrote it can be answered, opted out or not; null of an outbound message."
+    )
     in_reply_to: UUID | None
     segments: int | None
     metadata: dict[str, Any]

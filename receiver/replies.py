@@ -1,0 +1,110 @@
+"""Whether somebody who wrote can be answered, and how: one decision, for what is shown and what is sent."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from models.events import Submission
+from receiver import phone, routing
+from receiver.config import ChannelSettings, Settings
+from receiver.problems import Code, FieldError, Problem
+from receiver.providers.base import Provider
+
+#: stands in for a reply whose words are not known yet
+_ANY = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a reply goes: the channel's name, and our number, None where the carrier chooses it."""
+
+    channel: str
+    sender: str | None
+
+
+class Replies:
+    def __init__(self, settings: Settings, providers: Mapping[str, Provider]) -> None:
+        self._settings, self._providers = settings, providers
+
+    def refusal(self, our_number: str | None, contact: str | None, last: str | None) -> str | None:
+        """Returns why a text would be refused that answers what came in on the channel *last*, whatever it
+        says; None where it would be taken."""
+        try:
+            self.way(our_number, contact, last)
+        except Problem as problem:
+            return problem.detail
+        return None
+
+    def way(
+        self,
+        our_number: str | None,
+        contact: str | None,
+        last: str | None,
+        *,
+        kind: str = "sms",
+        channels: Collection[str] | None = None,
+    ) -> Way:
+        """Returns how a reply of *kind* goes from *our_number* to *contact*: on the channel *last*, or on one
+        that lists our number where that one is not configured any more. *channels* are those that the caller
+        may use, None for all. Raises ``Problem``.
+        """
+        if contact is None:
+            raise _refused(Code.INVALID_NUMBER, "The carrier did not say who wrote.")
+        if phone.is_name(contact):
+            raise _refused(Code.INVALID_NUMBER, f"{contact} is a name; nobody can write to a name.")
+        sender = None if our_number is None or our_number.startswith("channel:") else our_number
+        channel = self._channel(sender, contact, last, kind, channels)
+        self._hold(channel, sender, contact)
+        return Way(channel.name, sender)
+
+    def _channel(
+        self,
+        sender: str | None,
+        contact: str,
+        last: str | None,
+        kind: str,
+        channels: Collection[str] | None,
+    ) -> ChannelSettings:
+        usable = {
+            name: channel
+            for name, channel in self._settings.channels.items()
+            if channels is None or name in channels
+        }
+        if last in usable:
+            return usable[last]
+        owners = {name: channel for name, channel in usable.items() if sender in routing.numbers(channel)}
+        if not owners:
+            gone = sender or f"the channel {last!r}"
+            raise _refused(Code.UNKNOWN_CHANNEL, f"No channel is configured any more for {gone}.")
+        try:
+            return routing.choose(
+                owners, self._providers, name=None, sender=sender, recipient=contact, kind=kind
+            )
+        except Problem as problem:
+            raise _refused(problem.code, problem.detail) from None
+
+    def _hold(self, channel: ChannelSettings, sender: str | None, contact: str) -> None:
+        """Holds both numbers against what the channel's carrier takes. Raises ``Problem``."""
+        provider = self._providers[channel.provider]
+        try:
+            number = phone.parse(contact, routing.region(channel, provider, self._settings.default_region))
+            if sender is not None:
+                sender = phone.sender(sender, self._settings.default_region)
+        except phone.InvalidNumber as error:
+            raise _refused(Code.INVALID_NUMBER, f"A number of the conversation {error}.") from None
+        probe = Submission(
+            _ANY,
+            "send",
+            sender or next(iter(routing.numbers(channel)), None),
+            number,
+            text="Hello",
+            kind="mms" if provider.kinds == {"mms"} else "sms",
+        )
+        for broken in provider.check(probe, channel):
+            if broken.pointer in ("/from", "/to"):
+                short = f"{number} is a short code: " if phone.is_short_code(number) else ""
+                raise _refused(broken.code, f"{short}{broken.detail}.")
+
+
+def _refused(code: Code | str, reason: str) -> Problem:
+    return Problem(code, reason, errors=[FieldError(pointer="", detail=reason)])
