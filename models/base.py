@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Column, DateTime, Text, Uuid
+from sqlalchemy import ARRAY, Column, DateTime, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
@@ -32,12 +32,28 @@ def text_array(*, nullable: bool = False) -> Any:
     return Field(default=None, sa_column=Column(ARRAY(Text), nullable=nullable))
 
 
+def array(kind: Any, *, empty: bool = False) -> Any:
+    """Returns a column of arrays, which are empty where nobody says otherwise if *empty*."""
+    default = text("'{}'") if empty else None
+    return Field(default=None, sa_column=Column(ARRAY(kind), nullable=False, server_default=default))
+
+
 def uuid_array() -> Any:
-    return Field(default=None, sa_column=Column(ARRAY(Uuid), nullable=False))
+    return array(Uuid)
 
 
 def json(*, nullable: bool = False) -> Any:
     return Field(default=None, sa_column=Column(JSONB, nullable=nullable))
 
 
-__all__ = ["SCHEMA", "UUID", "datetime", "json", "table_args", "text_array", "timestamp", "uuid_array"]
+__all__ = [
+    "SCHEMA",
+    "UUID",
+    "array",
+    "datetime",
+    "json",
+    "table_args",
+    "text_array",
+    "timestamp",
+    "uuid_array",
+]

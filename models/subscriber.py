@@ -1,9 +1,9 @@
 """Who is told of events, and how far each of them has come."""
 
-from sqlalchemy import BigInteger, Index
+from sqlalchemy import BigInteger, DateTime, Index, LargeBinary
 from sqlmodel import Field, SQLModel
 
-from models.base import UUID, datetime, table_args, text_array, timestamp
+from models.base import UUID, array, datetime, table_args, text_array, timestamp
 
 
 class Subscriber(SQLModel, table=True):
@@ -12,8 +12,9 @@ class Subscriber(SQLModel, table=True):
 
     Everything up to ``cursor`` is delivered or has a `Delivery`. A replay, the ``replay``-th, has come to
     ``replay_after`` and ends at ``replay_through``. The secrets are encrypted; the previous one signs as well
-    until ``previous_until``. ``failing_since`` is the first failure since the last success. ``holder`` is the
-    `Forwarder` that serves it.
+    until ``previous_until``, and each of ``earlier_secrets``, which were replaced before that one, until the
+    moment in its place of ``earlier_until``. ``failing_since`` is the first failure since the last success.
+    ``holder`` is the `Forwarder` that serves it.
     """
 
     __tablename__ = "subscriber"
@@ -29,6 +30,8 @@ class Subscriber(SQLModel, table=True):
     secret: bytes
     previous_secret: bytes | None
     previous_until: datetime | None = timestamp(nullable=True)
+    earlier_secrets: list[bytes] = array(LargeBinary, empty=True)
+    earlier_until: list[datetime] = array(DateTime(timezone=True), empty=True)
     cursor: int = Field(sa_type=BigInteger)
     replay: int
     replay_after: int | None = Field(sa_type=BigInteger)

@@ -8,12 +8,14 @@ import base64
 import secrets as random
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    Row,
     case,
     delete,
     func,
@@ -36,8 +38,9 @@ from receiver.secrets import Secrets
 
 #: what its secrets are encrypted for
 PURPOSE = "subscriber"
-#: how long the previous secret signs as well
-ROTATION = timedelta(hours=24)
+#: secrets that sign at a time; of more, those whose time ends first sign no longer. Each takes 48 bytes of a
+#: header, and servers refuse headers of 8 KiB
+MOST_SECRETS = 50
 _PREFIX = "whsec_"
 #: what a new state brings with it
 _CHANGES: dict[str, dict[str, Any]] = {
@@ -78,6 +81,14 @@ def check_channels(channels: Sequence[str] | None, known: Mapping[str, Any], min
     for place, name in enumerate(channels or ()):
         if name not in known or (mine is not None and name not in mine):
             raise invalid(f"/channels/{place}", f"there is no channel {name!r}", Code.UNKNOWN_CHANNEL)
+
+
+def earlier_secrets(row: Subscriber | Row[*tuple[Any, ...]]) -> list[tuple[bytes, datetime]]:
+    """Returns the secrets before the one that counts, encrypted, the oldest first, each with its end."""
+    earlier = list(zip(row.earlier_secrets, row.earlier_until, strict=True))
+    if row.previous_secret is not None and row.previous_until is not None:
+        earlier.append((row.previous_secret, row.previous_until))
+    return earlier
 
 
 class Subscribers:
@@ -133,21 +144,34 @@ class Subscribers:
                 )
         return True
 
-    async def rotate(self, subscriber_id: UUID, channels: Channels) -> str | None:
-        """A new secret; the one before signs as well for `ROTATION`."""
+    async def rotate(self, subscriber_id: UUID, grace: timedelta, channels: Channels) -> str | None:
+        """Makes and returns a new secret. The one before signs as well for *grace*, and those before that one
+        until their own ends; without any grace all of them end now."""
         secret = random.token_bytes(32)
-        query = (
-            update(Subscriber)
-            .where(col(Subscriber.id) == subscriber_id, visible(channels))
-            .values(
-                previous_secret=Subscriber.secret,
-                previous_until=datetime.now(UTC) + ROTATION,
-                secret=self._secrets.encrypt(PURPOSE, secret),
-            )
-            .returning(col(Subscriber.id))
-        )
+        mine = select(
+            col(Subscriber.secret), col(Subscriber.previous_secret), col(Subscriber.previous_until),
+            col(Subscriber.earlier_secrets), col(Subscriber.earlier_until),
+        ).where(col(Subscriber.id) == subscriber_id, visible(channels))  # fmt: skip
         async with self._engine.begin() as connection:
-            return shown(secret) if (await connection.execute(query)).first() else None
+            row = (await connection.execute(mine.with_for_update())).first()
+            if row is None:
+                return None
+            now = datetime.now(UTC)
+            earlier = [one for one in earlier_secrets(row) if grace and one[1] > now]
+            while len(earlier) > MOST_SECRETS - 2:
+                earlier.remove(min(earlier, key=itemgetter(1)))
+            values = {
+                "secret": self._secrets.encrypt(PURPOSE, secret),
+                # also where the version before this one looks, which knows of one
+                "previous_secret": row.secret if grace else None,
+                "previous_until": now + grace if grace else None,
+                "earlier_secrets": [one for one, _ in earlier],
+                "earlier_until": [until for _, until in earlier],
+            }
+            await connection.execute(
+                update(Subscriber).where(col(Subscriber.id) == subscriber_id).values(values)
+            )
+        return shown(secret)
 
     async def delete(self, subscriber_id: UUID, channels: Channels) -> bool:
         """What it was sent goes with its time; what it still should be sent goes at once."""

@@ -1,9 +1,12 @@
 """Events reach apps: signed, in order, and again when that is needed."""
 
 import asyncio
+import base64
+import hmac
 import itertools
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -221,6 +224,119 @@ async def test_a_private_address_is_not_connected_to_whatever_was_subscribed(ins
     [attempt] = row["attempts"]
     assert attempt["status"] is None
     assert "10.0.0.1 is not a public address" in attempt["error"]
+
+
+async def test_each_of_many_rotated_secrets_signs_for_its_own_time(installed: Installed) -> None:
+    async with running_app() as app:
+        made = await installed.subscribe(app)
+        path = f"/v1/subscribers/{made['id']}/rotate"
+        rotated = [await installed.post(path), await installed.post(path, grace_seconds=3600)]
+        rotated += [await installed.post(path) for _ in range(9)]
+        secrets = [one["secret"] for one in (made, *rotated)]
+        installed.forward(replace(QUICK, clock=lambda: datetime.now(UTC) + timedelta(minutes=59)))
+        await installed.tell("T1")
+        [soon] = await app.first(1)
+        await installed.stop()
+        # the second one was replaced with an hour's grace
+        installed.forward(replace(QUICK, clock=lambda: datetime.now(UTC) + timedelta(minutes=61)))
+        await installed.tell("T2")
+        later = (await app.first(2))[1]
+        await installed.stop()
+        installed.forward(replace(QUICK, clock=lambda: datetime.now(UTC) + timedelta(hours=25)))
+        await installed.tell("T3")
+        last = (await app.first(3))[2]
+
+    assert 12 == len(set(secrets))
+    assert [*reversed(secrets)] == signers(soon, secrets)
+    assert [*reversed([secrets[0], *secrets[2:]])] == signers(later, secrets)
+    assert [secrets[-1]] == signers(last, secrets)
+
+
+async def test_a_rotation_without_grace_ends_every_earlier_secret_at_once(installed: Installed) -> None:
+    async with running_app() as app:
+        made = await installed.subscribe(app)
+        path = f"/v1/subscribers/{made['id']}/rotate"
+        secrets = [made["secret"]] + [(await installed.post(path))["secret"] for _ in range(3)]
+        installed.forward()
+        await installed.tell("T1")
+        [before] = await app.first(1)
+        secrets.append((await installed.api.post(path, json={"grace_seconds": 0})).json()["secret"])
+        await asyncio.sleep(0.3)
+        await installed.tell("T2")
+        after = (await app.first(2))[1]
+
+    assert 4 == len(signers(before, secrets))
+    for secret in secrets[:4]:
+        before.verify(secret)
+    assert [secrets[-1]] == signers(after, secrets)
+
+
+async def test_of_very_many_secrets_those_that_end_first_sign_no_longer(installed: Installed) -> None:
+    async with running_app() as app:
+        made = await installed.subscribe(app)
+        path = f"/v1/subscribers/{made['id']}/rotate"
+        short = await installed.post(path)
+        await installed.post(path, grace_seconds=60)
+        secrets = [(await installed.post(path))["secret"] for _ in range(50)]
+        installed.forward()
+        await installed.tell("T1")
+        [heard] = await app.first(1)
+
+    assert secrets[::-1] == signers(heard, [made["secret"], short["secret"], *secrets])
+    assert len(heard.headers["webhook-signature"]) < 4096
+
+
+async def test_an_earlier_secret_whose_time_is_over_may_lie_under_a_key_that_is_gone(
+    installed: Installed,
+) -> None:
+    async with running_app() as app:
+        made = await installed.subscribe(app)
+        rotated = await installed.post(f"/v1/subscribers/{made['id']}/rotate")
+        await installed.db.execute(
+            "UPDATE postback.subscriber SET previous_secret = $1, previous_until = now()", b"x" * 64
+        )
+        installed.forward()
+        await installed.tell("T1")
+        [heard] = await app.first(1)
+
+    heard.verify(rotated["secret"])
+
+
+async def test_the_version_before_finds_the_secret_that_was_replaced_last(installed: Installed) -> None:
+    """It reads and writes one previous secret, and nothing of those before."""
+    async with running_app() as app:
+        made = await installed.subscribe(app)
+        path = f"/v1/subscribers/{made['id']}/rotate"
+        first, second = await installed.post(path), await installed.post(path)
+        row = await installed.db.fetchrow("SELECT * FROM postback.subscriber")
+        kept = SECRETS.decrypt("subscriber", row["previous_secret"])
+        # as it rotates
+        newest = b"n" * 32
+        await installed.db.execute(
+            "UPDATE postback.subscriber SET previous_secret = secret, secret = $1,"
+            " previous_until = now() + interval '24 hours'",
+            SECRETS.encrypt("subscriber", newest),
+        )
+        installed.forward()
+        await installed.tell("T1")
+        [heard] = await app.first(1)
+
+    assert first["secret"] == shown(kept)
+    assert [shown(newest), second["secret"], made["secret"]] == signers(
+        heard, [made["secret"], first["secret"], second["secret"], shown(newest)]
+    )
+
+
+def signers(heard: Heard, secrets: list[str]) -> list[str]:
+    """Those of *secrets* that signed it, in the order of the signatures."""
+    signed = b".".join([heard.id.encode(), heard.headers["webhook-timestamp"].encode(), heard.body])
+    by_signature = {
+        base64.b64encode(
+            hmac.digest(base64.b64decode(secret.removeprefix("whsec_")), signed, "sha256")
+        ).decode(): secret
+        for secret in secrets
+    }
+    return [by_signature[one.removeprefix("v1,")] for one in heard.headers["webhook-signature"].split()]
 
 
 async def test_after_a_rotation_both_secrets_sign(installed: Installed) -> None:

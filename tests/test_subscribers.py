@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from sqlmodel import col, select
 
+from models import Subscriber
 from models.events import Report
 from models.status import Status
 from receiver.config import Settings
@@ -158,6 +160,32 @@ async def test_a_rotation_shows_the_new_secret(api: Api) -> None:
     assert created["id"] == rotated["id"]
     assert rotated["secret"].startswith("whsec_")
     assert rotated["secret"] != created["secret"]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"grace_seconds": -1}, "/grace_seconds"),
+        ({"grace_seconds": 7 * 86400 + 1}, "/grace_seconds"),
+        ({"grace_seconds": "soon"}, "/grace_seconds"),
+        ({"grace": 5}, "/grace"),
+    ],
+)
+async def test_a_rotation_that_is_not_understood_changes_nothing(
+    api: Api, body: dict[str, Any], pointer: str
+) -> None:
+    created = await made(api)
+    before = await secret_of(api)
+    refused = await api.client.post(f"{ALL}/{created['id']}/rotate", json=body)
+
+    assert (422, pointer) == (refused.status_code, refused.json()["errors"][0]["pointer"])
+    assert before == await secret_of(api)
+
+
+async def secret_of(api: Api) -> bytes | None:
+    """As it lies in the table, which holds one subscriber."""
+    async with api.engine.connect() as connection:
+        return await connection.scalar(select(col(Subscriber.secret)))
 
 
 async def test_a_replay_needs_a_cursor_of_the_feed(api: Api) -> None:

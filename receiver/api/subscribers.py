@@ -1,5 +1,6 @@
 """/v1/subscribers and /v1/deliveries: the apps that events are posted to."""
 
+from datetime import timedelta
 from typing import Any
 
 from starlette.responses import Response
@@ -10,7 +11,7 @@ from receiver.auth import Scope
 from receiver.problems import Code, invalid, not_found
 from receiver.read import ids, shapes, subscribers
 from receiver.read.filters import DeliveryFilters, Page, Query
-from receiver.requests import ReplayFrom, SubscriberChange, SubscriberRequest
+from receiver.requests import ReplayFrom, Rotation, SubscriberChange, SubscriberRequest
 from receiver.subscribers import check_channels, check_url
 
 
@@ -51,8 +52,9 @@ async def delete_subscriber(ask: Ask[Query, Nothing]) -> Response:
     return json(found)
 
 
-async def rotate_secret(ask: Ask[Query, Nothing]) -> Response:
-    secret = await ask.context.subscribers.rotate(path_id(ask.request), ask.channels)
+async def rotate_secret(ask: Ask[Query, Rotation]) -> Response:
+    grace = timedelta(seconds=ask.body.grace_seconds)
+    secret = await ask.context.subscribers.rotate(path_id(ask.request), grace, ask.channels)
     if secret is None:
         raise not_found()
     return json(_with_secret(await _subscriber(ask), secret))
@@ -158,11 +160,12 @@ OPERATIONS = (
         "POST",
         f"{_ONE}/rotate",
         rotate_secret,
-        "Make a new secret; the one before signs as well for 24 hours",
+        "Make a new secret; the one before signs as well for a day, or as long as asked for",
         Scope.ADMIN,
         Query,
-        Nothing,
+        Rotation,
         shapes.SubscriberWithSecret,
+        optional=True,
         undecided="Ask again: that makes another secret, which its answer shows.",
     ),
     Operation(

@@ -138,7 +138,7 @@ class _Forwarder:
 
     async def _serve(self, row: Subscriber) -> None:
         try:
-            subscription = Subscription.of(row, self._secrets)
+            subscription = Subscription.of(row, self._secrets, self._terms.clock())
         except Undecryptable as error:
             if row.id not in self._unreadable:
                 log.error("a subscriber's secret cannot be read", subscriber=str(row.id), reason=str(error))

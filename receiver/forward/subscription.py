@@ -9,7 +9,7 @@ from uuid import UUID
 from models import Subscriber
 from receiver.read.feed import Wanted
 from receiver.secrets import Secrets
-from receiver.subscribers import PURPOSE
+from receiver.subscribers import PURPOSE, earlier_secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,7 @@ class Subscription:
     url: str
     wanted: Wanted
     secret: bytes
-    previous_secret: bytes | None
-    previous_until: datetime | None
+    earlier_secrets: Sequence[tuple[bytes, datetime]]
     cursor: int
     replay: int
     replay_after: int | None
@@ -29,20 +28,22 @@ class Subscription:
     failing_since: datetime | None
 
     @classmethod
-    def of(cls, row: Subscriber, secrets: Secrets) -> "Subscription":
-        """Raises ``Undecryptable``."""
+    def of(cls, row: Subscriber, secrets: Secrets, now: datetime) -> "Subscription":
+        """Raises ``Undecryptable``. An earlier secret whose time is over is not even read: it may be older
+        than the oldest key."""
         visible = None if row.visible is None else frozenset(row.visible)
-        previous = row.previous_secret
+        earlier = [
+            (secrets.decrypt(PURPOSE, secret), until) for secret, until in earlier_secrets(row) if now < until
+        ]
         return cls(
             row.id, row.url, Wanted(row.types, row.channels, visible), secrets.decrypt(PURPOSE, row.secret),
-            secrets.decrypt(PURPOSE, previous) if previous else None, row.previous_until, row.cursor,
+            earlier, row.cursor,
             row.replay, row.replay_after, row.replay_through, row.failing_since,
         )  # fmt: skip
 
     def keys(self, now: datetime) -> Sequence[bytes]:
-        """Those that sign."""
-        rotating = self.previous_secret and self.previous_until and now < self.previous_until
-        return (self.secret, self.previous_secret) if rotating and self.previous_secret else (self.secret,)
+        """Returns those that sign at *now*, the newest first."""
+        return [self.secret, *(secret for secret, until in reversed(self.earlier_secrets) if now < until)]
 
 
 class PlaceRow(NamedTuple):

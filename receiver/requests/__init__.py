@@ -7,7 +7,7 @@ from receiver.requests.conversations import ReadRequest
 from receiver.requests.messages import LookupRequest, SettleRequest
 from receiver.requests.payloads import ReplayRequest
 from receiver.requests.sends import MediaSource, Reply, ReplyRequest, SendRequest, Sent, TemplateRequest
-from receiver.requests.subscribers import ReplayFrom, SubscriberChange, SubscriberRequest
+from receiver.requests.subscribers import ReplayFrom, Rotation, SubscriberChange, SubscriberRequest
 
 __all__ = [
     "LookupRequest",
@@ -17,6 +17,7 @@ __all__ = [
     "ReplayRequest",
     "Reply",
     "ReplyRequest",
+    "Rotation",
     "SendRequest",
     "Sent",
     "SettleRequest",

@@ -69,6 +69,20 @@ class SubscriberChange(Request):
     )
 
 
+class Rotation(Request):
+    """For how long the secret that is replaced signs as well."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"grace_seconds": 3600}]})
+
+    grace_seconds: int = Field(
+        default=86400,
+        ge=0,
+        le=7 * 86400,
+        description="Beside the new secret the one before signs for so long, and those before it until their "
+        "own ends. 0 ends all of them at once.",
+    )
+
+
 class ReplayFrom(Request):
     """From where in the feed to send again, up to where the subscriber stands."""
 
