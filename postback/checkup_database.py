@@ -23,6 +23,8 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 PER_WEB_PROCESS, BEHIND = 16, 14
 #: seconds between this machine's clock and the database's
 APART, FAR_APART = 1.0, 30.0
+#: sends that are counted per channel; more are told as so many
+MOST_COUNTED = 100_000
 #: how long after its time something may still be there
 TARDY = timedelta(days=2)
 #: what a 2xx relies on
@@ -116,6 +118,7 @@ async def _contents(connection: Connection, settings: Settings) -> AsyncIterator
         yield failure("default partitions", said, remedy)
     else:
         yield ok("default partitions", "empty")
+    yield await _orphans(connection, settings)
     yield await _kept(connection, settings, now)
     yield await _sizes(connection, schema)
 
@@ -168,6 +171,25 @@ async def _kept(connection: Connection, settings: Settings, now: datetime) -> Fi
     if overdue:
         return warning("janitor", f"{last}; past their time: {', '.join(overdue)}", "run: postback janitor")
     return ok("janitor", f"{last}; nothing is past its time")
+
+
+async def _orphans(connection: Connection, settings: Settings) -> Finding:
+    """Sends that wait for a channel which is configured no more."""
+    schema = settings.db_schema
+    rows = await connection.fetch(
+        f"""SELECT c.channel, (SELECT count(*) FROM (SELECT FROM "{schema}".outbox o
+                WHERE o.channel = c.channel AND o.state = 'queued' LIMIT {MOST_COUNTED}) q) AS number
+            FROM "{schema}".queued_channels() c WHERE c.channel <> ALL ($1::text[]) ORDER BY c.channel""",  # noqa: S608
+        list(settings.channels),
+    )
+    if not rows:
+        return ok("outbox", "nothing waits for a channel that is configured no more")
+    said = ", ".join(f"{row['number']:,} for {row['channel']!r}" for row in rows)
+    remedy = (
+        "configure the channel again, or cancel them; else each ends as expired, at its expires_at or three "
+        "days after it was accepted"
+    )
+    return warning("outbox", f"sends wait for a channel that is configured no more: {said}", remedy)
 
 
 async def _sizes(connection: Connection, schema: str) -> Finding:

@@ -28,13 +28,13 @@ class Interventions:
 
     async def cancel(self, message_id: UUID, *, channel: str, provider: str) -> None:
         """Stops a message that is not yet with its carrier. Raises ``Problem`` when it is."""
-        event = _event(message_id, channel, provider, Status.CANCELED, "api")
+        event = decision(message_id, channel, provider, Status.CANCELED, "api")
         if not await self._run(self._cancel, event):
             raise Problem(Code.NOT_CANCELABLE, "The message is with its carrier, or its story has ended.")
 
     async def decide(self, message_id: UUID, status: Status, *, channel: str, provider: str) -> None:
         """Settles an uncertain message as *status*. Raises ``Problem`` when it is not uncertain."""
-        event = _event(message_id, channel, provider, status, "operator")
+        event = decision(message_id, channel, provider, status, "operator")
         if not await self._run(self._decide, event):
             raise Problem(Code.NOT_UNCERTAIN, "The message is not uncertain; what is known of it stands.")
 
@@ -66,7 +66,10 @@ class Interventions:
             return bool(await connection.fetchval(statement, given, timeout=5))
 
 
-def _event(message_id: UUID, channel: str, provider: str, status: Status, source: str) -> EventRow:
+def decision(
+    message_id: UUID, channel: str, provider: str, status: Status, source: str, why: str | None = None
+) -> EventRow:
+    """Returns the event of a message that is decided without its carrier: *source* is who decides."""
     error = _ERRORS.get(status)
     return EventRow(
         id=uuid7(),
@@ -79,6 +82,7 @@ def _event(message_id: UUID, channel: str, provider: str, status: Status, source
         status=status,
         bits=bits(status),
         attempt=0,
+        provider_message=why,
         error_class=error,
         error_specificity=SPECIFICITY[error] if error else None,
         message_id=message_id,

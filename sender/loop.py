@@ -16,6 +16,7 @@ from receiver.outbox import Outbox, Settlement, uncertain
 from receiver.providers.base import Provider
 from receiver.wakeup import listen, outbox_channel
 from sender.channel import ChannelSender
+from sender.endings import Endings
 from sender.files import OutgoingFiles
 from sender.poll import Poll
 from sender.silence import Silence
@@ -56,6 +57,7 @@ async def _send(settings: Settings, providers: Mapping[str, Provider], stop: asy
         tasks = [asyncio.create_task(sender.run()) for sender in senders]
         tasks.append(asyncio.create_task(_watch_leases(outbox, settings, providers)))
         tasks.append(asyncio.create_task(Silence(settings, providers, client, ingest).run()))
+        tasks.append(asyncio.create_task(Endings(settings).run()))
         tasks.extend(
             asyncio.create_task(Poll(settings, channel, providers, client, ingest).run())
             for channel in settings.channels.values()

@@ -1,7 +1,7 @@
 """A channel, ``[channels.<name>]``: the keys that every provider has, and what they must be together."""
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,6 +34,8 @@ class ChannelSettings(BaseModel):
     allow_from: Networks = []
     max_body: int = Field(default=DEFAULT_MAX_BODY, gt=0)
     poll: int = Field(default=0, ge=0)
+    uncertain_after: int = Field(default=0, ge=0)
+    uncertain_becomes: Literal["failed", "sent", "unconfirmed"] | None = None
     opt_out_reply: str = ""
     insecure: bool = False
 
@@ -62,6 +64,16 @@ def check(channel: ChannelSettings) -> None:
     for key in ("tokens", "basic", "bearer", "webhook_secret"):
         if "" in getattr(channel, key):
             raise ConfigError(f"{where}.{key} is empty; give it a value or leave the key out.")
+    if channel.uncertain_becomes and not channel.uncertain_after:
+        raise ConfigError(
+            f"{where}.uncertain_becomes says what becomes of an uncertain message, and nothing says when; "
+            "set uncertain_after, in seconds."
+        )
+    if channel.uncertain_after and not channel.uncertain_becomes:
+        raise ConfigError(
+            f"{where}.uncertain_after says when an uncertain message is settled, and nothing says as what; "
+            'set uncertain_becomes to "failed", "sent" or "unconfirmed".'
+        )
     if not all(":" in one for one in channel.basic):
         raise ConfigError(f'{where}.basic must be "user:password".')
     if not (channel.authenticated or channel.webhook_secret or channel.insecure):

@@ -27,6 +27,9 @@ MOST = 100_000
 
 POSTGRES_UP = Gauge("postback_postgres_up", "Whether Postgres answered the questions of this scrape.")
 OUTBOX_SENDS = Gauge("postback_outbox_sends", "Sends in the outbox, by state.", ("channel", "state"))
+OUTBOX_ORPHANS = Gauge(
+    "postback_outbox_orphans", "Queued sends of a channel that the configuration does not name.", ("channel",)
+)
 OUTBOX_AGE_SECONDS = Gauge(
     "postback_outbox_age_seconds", "How long the longest-waiting send has been due.", ("channel",)
 )
@@ -52,6 +55,7 @@ DELIVERIES_OPEN = Gauge(
 GAUGES = (
     POSTGRES_UP,
     OUTBOX_SENDS,
+    OUTBOX_ORPHANS,
     OUTBOX_AGE_SECONDS,
     UNCERTAIN,
     PAYLOADS_KEPT,
@@ -88,6 +92,12 @@ _LEASED = """
 SELECT channel, state, count(*) AS number FROM postback.outbox WHERE state <> 'queued' GROUP BY channel, state
 """
 
+_ORPHANS = f"""
+SELECT c.channel,
+    (SELECT count(*) FROM (SELECT FROM postback.outbox o
+     WHERE o.channel = c.channel AND o.state = 'queued' LIMIT {MOST}) q) AS number
+FROM postback.queued_channels() c WHERE c.channel <> ALL ($1::text[])
+"""  # noqa: S608 - the same
 _PER_SUBSCRIBER = f"""
 SELECT s.id::text AS subscriber,
     h.seq - s.cursor - coalesce((SELECT sum(g.until - greatest(g.after, s.cursor)) FROM postback.feed_gap g
@@ -97,7 +107,7 @@ SELECT s.id::text AS subscriber,
 FROM postback.subscriber s CROSS JOIN postback.feed_head h
 CROSS JOIN unnest(ARRAY['waiting', 'parked', 'dead']) AS o (state)
 """  # noqa: S608 - the same
-_STATEMENTS = (_PER_CHANNEL, _IN_ALL, _LEASED, _PER_SUBSCRIBER)
+_STATEMENTS = (_PER_CHANNEL, _IN_ALL, _LEASED, _PER_SUBSCRIBER, _ORPHANS)
 
 Told = tuple[tuple[Gauge, Values], ...]
 
@@ -123,11 +133,13 @@ class Questions:
     async def _asked(self) -> Told:
         try:
             async with asyncio.timeout(PATIENCE), db.connected(self._url) as connection:
-                per_channel, in_all, leased, per_subscriber = self._statements
+                per_channel, in_all, leased, per_subscriber, orphans = self._statements
                 channels = await connection.fetch(per_channel, self._channels)
                 sums = await connection.fetchrow(in_all)
                 told = _told(channels, sums, await connection.fetch(leased))
                 told += _forwarded(await connection.fetch(per_subscriber))
+                left = await connection.fetch(orphans, self._channels)
+                told += ((OUTBOX_ORPHANS, {(row["channel"],): [float(row["number"])] for row in left}),)
             return told
         except Exception as error:  # noqa: BLE001 - whatever it is, the other numbers are still wanted
             log.warning("Postgres does not answer for the metrics", reason=type(error).__name__)

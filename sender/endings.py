@@ -1,0 +1,87 @@
+"""What ends by its time alone: sends that no sender takes, and calls of which nobody hears anything.
+
+A send whose channel is configured no more is looked at by every sender, because none of them is its own. Each
+ends it by time only, so senders with different channels may run beside each other.
+"""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from models.reference import INTERNAL
+from models.status import Status
+from receiver import db
+from receiver.commit import Connection
+from receiver.config import ChannelSettings, Settings
+from receiver.intervene import decision
+from receiver.partitions import first_id
+from receiver.sql import qualified
+from sender.channel import PATIENCE
+
+log = structlog.get_logger()
+
+#: seconds between looks, and rows per statement
+LOOK, MOST = 2.0, 100
+#: between looks at sends of unknown channels, over all senders: each goes through all that wait
+TURN, SPACING = f"{INTERNAL}unsent", timedelta(seconds=30)
+#: seconds for an answer of Postgres
+ANSWER = 10.0
+
+
+class Endings:
+    def __init__(self, settings: Settings) -> None:
+        self._url, self._channels = settings.database_url, settings.channels
+        schema = settings.db_schema
+        self._turn = qualified("SELECT postback.take_turn($1, $2)", schema)
+        self._end_unsent = qualified("SELECT * FROM postback.end_unsent($1, $2, $3)", schema)
+        self._uncertain = qualified("SELECT * FROM postback.long_uncertain($1, $2, $3, $4)", schema)
+        self._decide = qualified("SELECT postback.decide($1)", schema)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self._look()
+            except Exception as error:  # noqa: BLE001 - the database is away: look again
+                log.warning(
+                    "cannot look for what is past its time", reason=f"{type(error).__name__}: {error}"
+                )
+            await asyncio.sleep(LOOK)
+
+    async def _look(self) -> None:
+        async with db.connected(self._url) as connection:
+            if await connection.fetchval(self._turn, TURN, SPACING, timeout=ANSWER):
+                while await self._unsent(connection) == MOST:
+                    pass
+            for channel in self._channels.values():
+                if channel.uncertain_becomes:
+                    while await self._settle(connection, channel, Status(channel.uncertain_becomes)) == MOST:
+                        pass
+
+    async def _unsent(self, connection: Connection) -> int:
+        """Ends sends of channels that this process does not know; answers with how many."""
+        oldest = first_id(datetime.now(UTC) - PATIENCE)
+        rows = await connection.fetch(self._end_unsent, list(self._channels), oldest, MOST, timeout=ANSWER)
+        for row in rows:
+            log.warning("expired without a sender", channel=row["channel"], sends=row["ended"])
+        return sum(row["ended"] for row in rows)
+
+    async def _settle(self, connection: Connection, channel: ChannelSettings, becomes: Status) -> int:
+        """Decides what has been uncertain for too long, as a person would; answers with how many it found."""
+        since = datetime.now(UTC) - timedelta(seconds=channel.uncertain_after)
+        found = await connection.fetch(
+            self._uncertain, channel.name, since, first_id(since), MOST, timeout=ANSWER
+        )
+        for row in found:
+            event = decision(
+                row["message_id"],
+                channel.name,
+                channel.provider,
+                becomes,
+                "timer",
+                f"nothing was heard of it for {channel.uncertain_after} s",
+            )
+            if await connection.fetchval(self._decide, event, timeout=ANSWER):
+                log.info("settled", id=str(row["message_id"]), channel=channel.name, status=str(becomes))
+        return len(found)
