@@ -181,7 +181,8 @@ def _again(part: Part, error: Exception, reason: str) -> Settled:
         return failed(part, reason)
     # so that what failed together is not tried together
     pause = PAUSES[part.attempts - 1] * random.uniform(0.9, 1.1)  # noqa: S311
-    return postponed(part, reason, timedelta(seconds=pause))
+    asked = error.pause if isinstance(error, Unfetchable) else None
+    return postponed(part, reason, timedelta(seconds=max(pause, asked or 0.0)))
 
 
 @asynccontextmanager

@@ -40,7 +40,10 @@ _idle: WeakKeyDictionary[object, Idle] = WeakKeyDictionary()
 
 def of(server: object) -> Idle:
     """Returns the idle connections of *server*, whatever it is known by."""
-    return _idle.setdefault(server, Idle())
+    found = _idle.get(server)
+    if found is None:
+        found = _idle[server] = Idle()
+    return found
 
 
 @cache

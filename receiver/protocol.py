@@ -57,13 +57,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._idle = idle.of(self.server_state)
         if len(self.connections) > min(self.most_connections, idle.room()):
-            idle.of(self.server_state).close_oldest()
+            self._idle.close_oldest()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._relax()
-        idle.of(self.server_state).remove(self)
+        self._idle.remove(self)
         self.resume_writing()
         super().connection_lost(exc)
 
@@ -128,14 +129,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
-            idle.of(self.server_state).add(self)
+            self._idle.add(self)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self._over() or self._answering():
             return
         if not self._in_body:
-            idle.of(self.server_state).add(self)
+            self._idle.add(self)
             return
         if self.expect_100_continue:
             # refused before it sent its body: whether the body follows all the same nobody can tell
@@ -160,7 +161,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _unset_keepalive_if_required(self) -> None:
         super()._unset_keepalive_if_required()
-        idle.of(self.server_state).remove(self)
+        self._idle.remove(self)
 
     def _feed(self, data: bytes) -> None:
         while not self._over():

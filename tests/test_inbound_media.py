@@ -161,6 +161,27 @@ async def test_what_can_never_be_fetched_fails_at_once(here: Home) -> None:
     assert {1} == {row["attempts"] for row in await here.rows("SELECT attempts FROM postback.media")}
 
 
+async def test_a_file_is_asked_for_again_when_its_server_says(
+    here: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "PAUSES", (0.05,) * 8)
+    clocks = {"date": "Sat, 21 Nov 2020 12:00:00 GMT", "retry-after": "Sat, 21 Nov 2020 13:00:00 GMT"}
+    message = await here.inbound(here.files.give("1.png", Response(status_code=503, headers=clocks), PNG))
+
+    waiting = """SELECT attempts, extract(epoch FROM next_at - now()) AS wait FROM postback.media
+                 WHERE next_at > now() + interval '5 minutes'"""
+    rows: list[Any] = []
+    async with here.fetching(), asyncio.timeout(10):
+        while not rows:
+            await asyncio.sleep(0.01)
+            rows = await here.rows(waiting)
+
+    [row] = rows
+    assert 1 == row["attempts"]
+    assert 3540 < row["wait"] <= 3600
+    assert "pending" == (await here.message(message["id"]))["media"][0]["state"]
+
+
 async def test_a_file_that_cannot_be_written_is_fetched_again(
     here: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

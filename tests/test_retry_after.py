@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,8 @@ from models.events import Answer, Fate
 from receiver import retry_after
 from receiver.providers.base import Provider
 from tests.support.cases import each_provider
+from tests.support.installation import installation
+from tests.support.sockets import serving
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 #: an hour behind ours
@@ -100,6 +103,27 @@ def test_a_carrier_that_says_when_to_come_again_has_taken_nothing(
     outcome = provider.outcome(Answer(status, headers, body, NOW))
 
     assert (Fate.THROTTLED, pause) == (outcome.fate, outcome.retry_after)
+
+
+async def test_a_send_waits_as_its_carrier_says_and_is_sent_again(database_url: str) -> None:
+    turned_away = b"HTTP/1.1 %s\r\n%s\r\ncontent-length: 0\r\n\r\n"
+    later = b"date: Sat, 21 Nov 2020 12:00:00 GMT\r\nretry-after: Sat, 21 Nov 2020 12:00:02 GMT"
+    taken = b'{"status": "success", "tracking-id": "T1"}'
+    async with serving() as carrier:
+        carrier.turns.append(turned_away % (b"503 Service Unavailable", later))
+        carrier.turns.append(turned_away % (b"429 Too Many Requests", b"retry-after: 1.5"))
+        carrier.turns.append(turned_away % (b"429 Too Many Requests", b"retry-after: 0"))
+        carrier.turns.append(turned_away % (b"503 Service Unavailable", b"retry-after: soon"))
+        carrier.answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(taken), taken)
+        base_url = f"http://127.0.0.1:{carrier.port}/"
+        async with installation(database_url, base_url=base_url) as home:
+            sent = await home.send()
+            message = await home.until(sent["id"], "queued", within=60)
+
+    pauses = [after - before for before, after in pairwise(carrier.at)]
+    assert ["T1"] == message["provider_message_ids"]
+    # what cannot be waited for leaves it to the sender's own pauses, which double
+    assert [True] * 4 == [pause >= least for pause, least in zip(pauses, (2, 1.5, 3, 6), strict=True)]
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])

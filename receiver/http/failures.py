@@ -14,7 +14,12 @@ class AnswerLost(Exception):
 
 
 class Unfetchable(Exception):
-    """An address that gave no file, or may not be asked for one; the message says why."""
+    """An address that gave no file, or may not be asked for one; the message says why. *pause* is the seconds
+    of rest that its server asks for, None where it asks for none."""
+
+    def __init__(self, reason: str, pause: float | None = None) -> None:
+        super().__init__(reason)
+        self.pause = pause
 
 
 class Hopeless(Unfetchable):

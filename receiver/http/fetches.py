@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import httpx
 
+from receiver import retry_after
 from receiver.addresses import Forbidden, Network
 from receiver.http.connecting import Connections
 from receiver.http.failures import Distrusted, Gone, Hopeless, Unfetchable, said
@@ -63,7 +65,8 @@ async def _hop(connections: Connections, url: str, max_bytes: int) -> Fetched | 
 async def _content(response: httpx.Response, max_bytes: int) -> bytes:
     if response.status_code != httpx.codes.OK:
         kind = _REFUSALS.get(response.status_code, Unfetchable)
-        raise kind(f"its server answers with HTTP {response.status_code}")
+        pause = retry_after.seconds(response.headers, datetime.now(UTC))
+        raise kind(f"its server answers with HTTP {response.status_code}", pause)
     if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         raise Unfetchable("its server sends it compressed, unasked")
     chunks: list[bytes] = []

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,10 +10,13 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
 class Server:
-    """Answers every request with *answer*, and keeps what it was sent."""
+    """Answers every request with *answer*, or what was put into *turns* before, and keeps what it was sent,
+    by connection; *at* is when, on the event loop's clock."""
 
     def __init__(self, answer: bytes) -> None:
         self.port = 0
+        self.turns: deque[bytes] = deque()
+        self.at: list[float] = []
         self.answer = answer
         self.heard: list[bytes] = []
         self._open: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
@@ -23,8 +27,10 @@ class Server:
         self.heard.append(b"")
         while said := await reader.read(65536):
             self.heard[place] += said
-            writer.write(self.answer)
-            if not self.answer:
+            self.at.append(asyncio.get_running_loop().time())
+            answer = self.turns.popleft() if self.turns else self.answer
+            writer.write(answer)
+            if not answer:
                 break
         writer.close()
 
