@@ -39,8 +39,14 @@ class OptOuts:
         return [*own, EVERY_NUMBER]
 
     def hashes(self, contact: str) -> list[bytes]:
-        """What stands in place of *contact* once it was erased, under every key there is."""
-        return self.secrets.keyed_hashes(_PURPOSE, contact.encode()) if self.secrets else []
+        """What stands in place of *contact*, however it was spelt, once it was erased, under every key."""
+        if self.secrets is None:
+            return []
+        return [
+            digest
+            for spelling in phone.spellings(contact)
+            for digest in self.secrets.keyed_hashes(_PURPOSE, spelling.encode())
+        ]
 
     def hash(self, contact: str) -> bytes:
         """The one to write."""

@@ -13,6 +13,18 @@ _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _SEPARATORS = re.compile(r"[\s().\-/]+")
 _ALPHANUMERIC = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 _&.\-]{1,11}")
 SHORT_CODE = range(3, 9)
+#: country -> what makes the shortest spelling of a number of it
+_RESPELLED = {
+    "+52": [(re.compile(r"\A\+521?([2-9][0-9]{9})\Z"), r"+52\1")],
+    "+54": [
+        (
+            re.compile(r"^\+54(?:(11)15([0-9]{8})|([23][0-9]{2})15([0-9]{7})|([23][0-9]{3})15([0-9]{6}))\Z"),
+            r"+54\1\2\3\4\5\6",
+        ),
+        (re.compile(r"\A\+549?((?:11|[23][0-9])[0-9]{8})\Z"), r"+54\1"),
+    ],
+    "+55": [(re.compile(r"\A\+55([1-9][0-9])9?([6-9][0-9]{7})\Z"), r"+55\1\2")],
+}
 
 
 class InvalidNumber(ValueError):
@@ -79,6 +91,35 @@ def region(number: str) -> str | None:
 def is_name(raw: str) -> bool:
     """Whether *raw* is an alphanumeric sender."""
     return _ALPHANUMERIC.fullmatch(raw) is not None
+
+
+def spelling(number: str) -> str:
+    """The shortest way in which *number* is written, as `spellings` has them; any other number as it is."""
+    if number[:3] not in _RESPELLED:
+        return number
+    for pattern, shortest in _RESPELLED[number[:3]]:
+        number = pattern.sub(shortest, number)
+    return number
+
+
+@lru_cache(maxsize=65536)
+def spellings(number: str) -> tuple[str, ...]:
+    """*number* first, then the other ways in which carriers and people write the number of the same line.
+
+    Mobile numbers of Mexico have a 1 behind +52, or none since 2019; those of Argentina a 9 behind +54, a 15
+    behind the area code, or neither; those of Brazil a ninth digit, a 9 before the older eight, or not. Each
+    is one line. ``receiver/sql/numbers.sql`` knows the same.
+    """
+    short = spelling(number)
+    others: list[str] = [short]
+    if re.fullmatch(r"\+52[2-9][0-9]{9}", short):
+        others.append(f"+521{short[3:]}")
+    elif re.fullmatch(r"\+55[1-9][0-9][6-9][0-9]{7}", short):
+        others.append(f"{short[:5]}9{short[5:]}")
+    elif re.fullmatch(r"\+54(11|[23][0-9])[0-9]{8}", short):
+        areas = [5] if short.startswith("+5411") else [6, 7]  # as long as the area code may be, with +54
+        others += [f"+549{short[3:]}", *(f"{short[:end]}15{short[end:]}" for end in areas)]
+    return (number, *(other for other in others if other != number))
 
 
 def is_short_code(raw: str) -> bool:

@@ -35,6 +35,8 @@ def wanted(number: str) -> Number:
         try:
             parsed = phonenumbers.parse(number, None)
             country, national = str(parsed.country_code), phonenumbers.national_significant_number(parsed)
+            if len(phone.spellings(number)) > 1:  # this one as it is: the parser makes one of all
+                national = digits.removeprefix(country)
         except phonenumbers.NumberParseException:
             country, national = "", digits
         if len(national) >= 7:  # a shorter one stands for too much without its country

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from receiver import db, optouts, secrets, spool
+from receiver import db, optouts, phone, secrets, spool
 from receiver.config import ConfigError, Settings
 from receiver.erase.columns import Connection, columns_of_words, mask, together
 from receiver.erase.number import Number, plain_forms, wanted
@@ -54,18 +54,22 @@ class Erase:
     async def run(self, number: str, *, dry: bool = False) -> Report:
         """Raises ``Busy``, ``ConfigError`` for what is no number, and ``DatabaseError``."""
         try:
-            sought = wanted(number)
+            spelt = [wanted(spelling) for spelling in phone.spellings(number)]
         except ValueError as error:
             raise ConfigError(f"{number!r} cannot be erased: {error}.") from None
         async with db.connected(self._settings.database_url) as connection:
             await connection.execute("SET lock_timeout = '5s'")
-            if not dry:
-                await self._stop(connection, sought)
-                # before the tables: what is drained meanwhile is found there
-                self._report.spooled = spool.erase(self._settings.data_dir, plain_forms(sought))
-                await self._strip(connection, sought)
-            await self._sweep(connection, sought, dry=dry)
+            for sought in spelt:
+                await self._erase(connection, sought, dry=dry)
         return self._report
+
+    async def _erase(self, connection: Connection, sought: Number, *, dry: bool) -> None:
+        if not dry:
+            await self._stop(connection, sought)
+            # before the tables: what is drained meanwhile is found there
+            self._report.spooled += spool.erase(self._settings.data_dir, plain_forms(sought))
+            await self._strip(connection, sought)
+        await self._sweep(connection, sought, dry=dry)
 
     async def _stop(self, connection: Connection, sought: Number) -> None:
         """What waits to be sent to the number is canceled."""

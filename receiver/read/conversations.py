@@ -20,7 +20,7 @@ from receiver.config import ChannelSettings
 from receiver.db import snapshot
 from receiver.optouts import OptOuts
 from receiver.read import ids, opt_outs, shapes, views
-from receiver.read.filters import ConversationFilters, written_in
+from receiver.read.filters import ConversationFilters, spellings_in, written_in
 from receiver.read.walk import walk
 from receiver.reader import Replies
 from receiver.routing import numbers
@@ -129,7 +129,7 @@ def _branch(filters: ConversationFilters, region: str) -> Select[Any]:
     if filters.updated_after is not None:
         along = along.where(col(Conversation.last_message_at) >= filters.updated_after)
     if filters.contact is not None:
-        return along.where(col(Conversation.contact) == written_in(filters.contact, region))
+        return along.where(col(Conversation.contact).in_(spellings_in(filters.contact, region)))
     if filters.unread:
         return along.where(col(Conversation.unread_count) > 0)
     if filters.our_number is not None:
@@ -142,7 +142,7 @@ def _conditions(
 ) -> Iterator[ColumnElement[bool]]:
     """All that *filters* ask for but the span of time, which the walk has kept to."""
     if filters.contact is not None:
-        yield col(of.contact) == written_in(filters.contact, region)
+        yield col(of.contact).in_(spellings_in(filters.contact, region))
     if filters.our_number is not None:
         yield col(of.our_number) == written_in(filters.our_number, region)
     if filters.unread is not None:

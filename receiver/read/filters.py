@@ -142,6 +142,11 @@ class MessageFilters(Page):
         return None
 
 
+def spellings_in(raw: str, region: str) -> tuple[str, ...]:
+    """The same in all ways in which the number of that line is written."""
+    return phone.spellings(written_in(raw, region))
+
+
 def written_in(raw: str, region: str) -> str:
     """A number as messages hold it, from whatever spelling is clear in *region*."""
     try:

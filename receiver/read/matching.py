@@ -4,7 +4,7 @@ The index is that of the narrowest filter, by this order: a conversation, a carr
 a number, what needs attention, a channel; else the time order of the ids.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -88,6 +88,8 @@ def _column(pattern: Pattern) -> Any:
     """The one with an index of its own that must hold one value."""
     for name in ("conversation_id", "provider_message_id", "client_reference", "contact"):
         if name in pattern.given:
+            if len(pattern.spellings(name)) > 1:
+                return None
             return getattr(Message, name, None)  # a carrier's id stands in another table
     if not pattern.given.isdisjoint(("from", "to")) or _attention(pattern) is not None:
         return None
@@ -111,14 +113,21 @@ def _kept_to(column: Any, pattern: Pattern) -> Select[Any]:
 
 def _branches(pattern: Pattern) -> Iterator[Select[Any]]:
     along = select(*_TABLE.c).where(*pattern.span(col(Message.id)))
-    number = pattern.value("from") if "from" in pattern.given else pattern.value("to")
+    sided = pattern.spellings("from") or pattern.spellings("to")
     if "provider_message_id" in pattern.given:
         named = col(Reference.provider_message_id) == pattern.value("provider_message_id")
         of = col(Reference.message_id)
         yield _through(select(of).distinct().where(named, *pattern.span(of)))
-    elif number is not None:
-        yield along.where(col(Message.our_number) == number)
-        yield along.where(col(Message.contact) == number, col(Message.our_number).is_distinct_from(number))
+    elif "contact" in pattern.given:
+        for number in pattern.spellings("contact"):
+            yield along.where(col(Message.contact) == number)
+    elif sided:
+        for number in sided:
+            yield along.where(col(Message.our_number) == number)
+        for number in sided:
+            # what has it on both sides was in a branch before
+            elsewhere = (col(Message.our_number).is_distinct_from(ours) for ours in sided)
+            yield along.where(col(Message.contact) == number, *elsewhere)
     elif (condition := _attention(pattern)) is not None:
         of = col(Attention.message_id)
         yield _through(select(of).where(condition, *pattern.span(of)))
@@ -155,23 +164,25 @@ def _conditions(pattern: Pattern, of: type[Message]) -> Iterator[Condition]:
     """All that is asked for but the span of time, which the walk has kept to."""
     if pattern.channels is not None:
         yield col(of.channel) == any_(pattern.value("channels"))
-    for name in ("client_reference", "channel", "direction", "contact"):
+    for name in ("client_reference", "channel", "direction"):
         if name in pattern.given:
             yield col(getattr(of, name)) == pattern.value(name)
+    if "contact" in pattern.given:
+        yield col(of.contact).in_(pattern.spellings("contact"))
     if "provider_message_id" in pattern.given:
         yield _referenced(pattern.value("provider_message_id"), of)
     if "from" in pattern.given:
-        yield _on_a_side(of, pattern.value("from"), ours="outbound", theirs="inbound")
+        yield _on_a_side(of, pattern.spellings("from"), ours="outbound", theirs="inbound")
     if "to" in pattern.given:
-        yield _on_a_side(of, pattern.value("to"), ours="inbound", theirs="outbound")
+        yield _on_a_side(of, pattern.spellings("to"), ours="inbound", theirs="outbound")
     yield from _state(pattern, of)
 
 
-def _on_a_side(of: type[Message], number: Any, *, ours: str, theirs: str) -> Condition:
+def _on_a_side(of: type[Message], numbers: Sequence[Any], *, ours: str, theirs: str) -> Condition:
     direction = col(of.direction)
     return or_(
-        and_(direction == ours, col(of.our_number) == number),
-        and_(direction == theirs, col(of.contact) == number),
+        and_(direction == ours, col(of.our_number).in_(numbers)),
+        and_(direction == theirs, col(of.contact).in_(numbers)),
     )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 
 from models import OptOut, OptOutEntry
+from receiver import phone
 from receiver.db import snapshot
 from receiver.optouts import OptOuts
 from receiver.read import ids, shapes
@@ -91,21 +92,25 @@ async def opted_out(
 ) -> set[tuple[str, str]]:
     """Those of *pairs* (our number, contact) that no message may go to now."""
     contacts = {contact for _, contact in pairs}
-    hashes = {digest: contact for contact in contacts for digest in rules.hashes(contact)}
+    # whose opt-out it is, by any spelling of the number or by what an erased one has left
+    spelt = {
+        spelling: phone.spelling(contact) for contact in contacts for spelling in phone.spellings(contact)
+    }
+    hashes = {digest: phone.spelling(contact) for contact in contacts for digest in rules.hashes(contact)}
     found: dict[str, set[str]] = {}
     query = select(OptOut.contact, OptOut.contact_hash, OptOut.our_number).where(
         or_(
-            and_(col(OptOut.contact).in_(contacts), col(OptOut.contact_hash) == b""),
+            and_(col(OptOut.contact).in_(spelt), col(OptOut.contact_hash) == b""),
             and_(col(OptOut.contact_hash) != b"", col(OptOut.contact_hash).in_(hashes)),
         )
     )
     for contact, digest, our_number in await session.execute(query):
-        found.setdefault(hashes[digest] if digest else contact, set()).add(our_number)
+        found.setdefault(hashes[digest] if digest else spelt[contact], set()).add(our_number)
     return {
         (our_number, contact)
         for our_number, contact in pairs
-        if contact in found
-        and ((scope := rules.scope(our_number)) is None or not found[contact].isdisjoint(scope))
+        if (numbers := found.get(phone.spelling(contact)))
+        and ((scope := rules.scope(our_number)) is None or not numbers.isdisjoint(scope))
     }
 
 
@@ -117,7 +122,7 @@ def _ways(
     table: type[OptOut] | type[OptOutEntry], contact: str, rules: OptOuts
 ) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     """In clear, and as what an erased number has left; an index each."""
-    in_clear = and_(col(table.contact) == contact, col(table.contact_hash) == b"")
+    in_clear = and_(col(table.contact).in_(phone.spellings(contact)), col(table.contact_hash) == b"")
     erased = and_(col(table.contact_hash) != b"", col(table.contact_hash).in_(rules.hashes(contact)))
     return in_clear, erased
 

@@ -12,10 +12,13 @@ from models.errors import ErrorClass
 from models.status import Outcome, Status
 from receiver.auth import Channels
 from receiver.partitions import first_id
-from receiver.read.filters import MessageFilters, written_in
+from receiver.read.filters import MessageFilters, spellings_in
 
 Condition: TypeAlias = ColumnElement[bool]
 FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
+
+#: ways in which one number is written, at most: a number of Argentina
+MOST_SPELLINGS = 5
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: of values that are no text
@@ -37,6 +40,11 @@ class Pattern:
     def value(self, name: str) -> Any:
         """The filter *name* as it stands in a statement, None where it is not given."""
         return bindparam(name, type_=_TYPES.get(name, Text)) if name in self.given else None
+
+    def spellings(self, name: str) -> list[Any]:
+        """The number that is the filter *name*, in each way in which it is written."""
+        others = (f"{name}_{place}" for place in range(1, MOST_SPELLINGS))
+        return [self.value(given) for given in (name, *others) if given in self.given]
 
     def span(self, message_id: Any) -> Iterator[Condition]:
         """The time in which messages were made."""
@@ -75,11 +83,21 @@ def _values(
         "direction": filters.direction,
         "low": _first_id(since) if since else None,
         "high": high if high != LAST else None,
-        **{name: written_in(number, region) for name, number in numbers.items() if number is not None},
+        **_spelt(numbers, region),
         "channels": None if channels is None else sorted(channels),
         **{f"channel_{place}": channel for place, channel in enumerate(sorted(channels or ()))},
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _spelt(numbers: Mapping[str, str | None], region: str) -> dict[str, str]:
+    """As they were given, and by their place the other ways in which they are written."""
+    return {
+        f"{name}_{place}" if place else name: spelling
+        for name, number in numbers.items()
+        if number is not None
+        for place, spelling in enumerate(spellings_in(number, region))
+    }
 
 
 def _first_id(moment: datetime) -> UUID:

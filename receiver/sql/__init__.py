@@ -24,6 +24,7 @@ from models.status import (
 
 _FILES = (
     "types",
+    "numbers",
     "feed",
     "append",
     "own_events",

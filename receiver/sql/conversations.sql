@@ -5,6 +5,23 @@ CREATE TYPE postback.said_in AS (
     at timestamptz, inbound boolean, told boolean
 );
 
+-- The last used conversation of a number of ours with somebody of these spellings.
+CREATE FUNCTION postback.known_thread(the_number text, spellings text[]) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT c.thread FROM postback.conversation c
+    WHERE c.our_number = the_number AND c.thread = ANY (spellings)
+    ORDER BY c.last_message_at DESC, c.id DESC LIMIT 1
+$$;
+
+-- Who a conversation of our number is with, of someone who writes or is written to: a person whose number has
+-- several spellings goes on in the conversation that was last used.
+CREATE FUNCTION postback.thread(the_number text, the_thread text) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN cardinality(postback.spellings(the_thread)) = 1 THEN the_thread
+        ELSE coalesce(
+            postback.known_thread(the_number, postback.spellings(the_thread)), postback.spelling(the_thread)) END
+$$;
+
 -- Takes messages into their conversations; the first begins one, with the id that it brings. Answers with the
 -- same messages and the ids of the conversations that they are in.
 CREATE FUNCTION postback.converse(INOUT said postback.said_in[])
@@ -16,7 +33,7 @@ BEGIN
             last_inbound_at, waiting_since, unread_count, message_count, metadata_)
         SELECT (array_agg(s.conversation ORDER BY s.at, s.message_id))[1], s.our_number,
             (array_agg(s.contact ORDER BY s.at, s.message_id))[1], s.thread,
-            CASE WHEN bool_and(s.thread = s.contact) THEN '{}' ELSE string_to_array(s.thread, ',') END,
+            CASE WHEN strpos(s.thread, ',') = 0 THEN '{}' ELSE string_to_array(s.thread, ',') END,
             array_agg(DISTINCT s.channel), (array_agg(s.message_id ORDER BY s.at DESC, s.message_id DESC))[1],
             max(s.at), max(s.at) FILTER (WHERE s.inbound),
             min(s.at) FILTER (WHERE s.inbound), count(*) FILTER (WHERE s.inbound), count(*), '{}'

@@ -92,8 +92,8 @@ BEGIN
 
     IF cardinality(inbounds) > 0 THEN
         said := postback.converse(ARRAY(
-            SELECT ROW(i.conversation, e.our_number, e.contact, i.thread, e.channel, e.candidate, e.received_at,
-                       true, true)::postback.said_in
+            SELECT ROW(i.conversation, e.our_number, e.contact, postback.thread(e.our_number, i.thread), e.channel,
+                       e.candidate, e.received_at, true, true)::postback.said_in
             FROM unnest(events) e JOIN unnest(inbounds) i ON i.candidate = e.candidate
             WHERE e.candidate = ANY (begun) AND e.our_number IS NOT NULL AND i.thread IS NOT NULL));
     END IF;
@@ -158,10 +158,14 @@ BEGIN
         events[n].our_number := coalesce(
             (SELECT m.our_number FROM postback.message m
              WHERE m.id = postback.answered(said.answers, events[n].channel)),
-            (SELECT m.our_number FROM postback.message m
-             WHERE m.contact = events[n].contact AND m.channel = events[n].channel AND m.direction = 'outbound'
-                AND m.our_number IS NOT NULL AND m.updated_at > events[n].received_at - interval '30 days'
-             ORDER BY m.id DESC LIMIT 1),
+            (SELECT last.our_number FROM unnest(postback.spellings(events[n].contact)) AS s (spelling)
+             CROSS JOIN LATERAL (
+                 SELECT m.id, m.our_number FROM postback.message m
+                 WHERE m.contact = s.spelling AND m.channel = events[n].channel AND m.direction = 'outbound'
+                    AND m.our_number IS NOT NULL AND m.updated_at > events[n].received_at - interval '30 days'
+                 ORDER BY m.id DESC LIMIT 1
+             ) last
+             ORDER BY last.id DESC LIMIT 1),
             said.our_number);
     END LOOP;
     RETURN events;

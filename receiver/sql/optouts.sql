@@ -72,7 +72,7 @@ BEGIN
     SELECT array_agg(DISTINCT o.id) INTO waiting FROM unnest(consents) c
     CROSS JOIN LATERAL (
         SELECT o.id FROM postback.outbox o
-        WHERE o.contact = c.contact AND o.state IN ('queued', 'claimed')
+        WHERE o.contact = ANY (postback.spellings(c.contact)) AND o.state IN ('queued', 'claimed')
             AND (o.scope IS NULL OR c.our_number = ANY (o.scope)) AND postback.ends(c, o.batch) OFFSET 0
     ) o;
     PERFORM FROM postback.message m WHERE m.id = ANY (waiting) ORDER BY m.id FOR NO KEY UPDATE;
@@ -81,7 +81,7 @@ BEGIN
     END IF;
     PERFORM FROM postback.outbox o WHERE o.id = ANY (waiting) ORDER BY o.id FOR UPDATE;
 
-    FOR said IN SELECT * FROM unnest(consents) c ORDER BY c.contact, c.at, c.id LOOP
+    FOR said IN SELECT * FROM unnest(consents) c ORDER BY postback.spelling(c.contact), c.at, c.id LOOP
         PERFORM postback.alone_with(said.contact);
         unheard := (said.confirmation).id IS NOT NULL AND postback.unheard(said);
         IF postback.enter(said) THEN
@@ -108,11 +108,12 @@ BEGIN
         FOR stopped IN
             -- the list decides: what was said may be older than what has been said since
             DELETE FROM postback.outbox o
-            WHERE o.id = ANY (waiting) AND o.contact = said.contact AND o.state IN ('queued', 'claimed')
+            WHERE o.id = ANY (waiting) AND o.state IN ('queued', 'claimed')
+                AND o.contact = ANY (postback.spellings(said.contact))
                 AND (o.scope IS NULL OR said.our_number = ANY (o.scope)) AND postback.ends(said, o.batch)
                 AND said.opts_out = ((
                     SELECT true FROM postback.opt_out l
-                    WHERE l.contact = o.contact AND l.contact_hash = ''
+                    WHERE l.contact = ANY (postback.spellings(o.contact)) AND l.contact_hash = ''
                         AND (o.scope IS NULL OR l.our_number = ANY (o.scope))
                     LIMIT 1) IS NOT NULL)
             RETURNING o.id, o.channel
@@ -128,7 +129,7 @@ END $$;
 -- Until the commit nobody else writes down what this person said; there may be no row to lock.
 CREATE FUNCTION postback.alone_with(the_contact text) RETURNS void
 LANGUAGE sql SET jit = off AS $$
-    SELECT pg_advisory_xact_lock(hashtextextended('postback.opt_out ' || the_contact, 0))
+    SELECT pg_advisory_xact_lock(hashtextextended('postback.opt_out ' || postback.spelling(the_contact), 0))
 $$;
 
 -- One entry of the ledger. Answers whether it changed who may be written to. What changes nothing is written
@@ -165,11 +166,12 @@ LANGUAGE sql AS $$
         ARRAY[said.our_number]) END
 $$;
 
--- A person's rows of the list, in clear or erased. Read by the person and by nothing else: one of our numbers
--- has as many rows as people left it.
+-- A person's rows of the list, in clear under any spelling of the number, or erased. Read by the person and by
+-- nothing else: one of our numbers has as many rows as people left it.
 CREATE FUNCTION postback.listed(the_contact text, hashes bytea[]) RETURNS SETOF postback.opt_out
 LANGUAGE sql STABLE AS $$
-    SELECT l.* FROM postback.opt_out l WHERE l.contact = the_contact AND l.contact_hash = ''
+    SELECT l.* FROM postback.opt_out l
+    WHERE l.contact = ANY (postback.spellings(the_contact)) AND l.contact_hash = ''
     UNION ALL
     SELECT l.* FROM postback.opt_out l WHERE l.contact_hash <> '' AND l.contact_hash = ANY (hashes)
     OFFSET 0
@@ -178,7 +180,8 @@ $$;
 -- The same for the ledger.
 CREATE FUNCTION postback.entered(the_contact text, hashes bytea[]) RETURNS SETOF postback.opt_out_entry
 LANGUAGE sql STABLE AS $$
-    SELECT e.* FROM postback.opt_out_entry e WHERE e.contact = the_contact AND e.contact_hash = ''
+    SELECT e.* FROM postback.opt_out_entry e
+    WHERE e.contact = ANY (postback.spellings(the_contact)) AND e.contact_hash = ''
     UNION ALL
     SELECT e.* FROM postback.opt_out_entry e WHERE e.contact_hash <> '' AND e.contact_hash = ANY (hashes)
     OFFSET 0

@@ -73,7 +73,8 @@ BEGIN
     SELECT array_agg(o.id) INTO unwanted FROM postback.outbox o
     WHERE o.id = ANY (ids) AND o.state = 'claimed'
         AND (SELECT true FROM postback.opt_out l
-             WHERE l.contact = o.contact AND l.contact_hash = '' AND (o.scope IS NULL OR l.our_number = ANY (o.scope))
+             WHERE l.contact = ANY (postback.spellings(o.contact)) AND l.contact_hash = ''
+                AND (o.scope IS NULL OR l.our_number = ANY (o.scope))
                 AND postback.stops(l.source, o.batch)
              LIMIT 1) IS NOT NULL;
     PERFORM FROM postback.message m WHERE m.id = ANY (unwanted) ORDER BY m.id FOR NO KEY UPDATE;
@@ -84,7 +85,7 @@ BEGIN
         FROM unnest(ids, submissions, per_recipient, leases) AS w (id, submission_id, per_recipient, lease)
         WHERE o.id = w.id AND o.id = ANY (ids) AND o.state = 'claimed' AND o.lease_until > clock_timestamp()
             AND (SELECT true FROM postback.opt_out l
-                 WHERE l.contact = o.contact AND l.contact_hash = ''
+                 WHERE l.contact = ANY (postback.spellings(o.contact)) AND l.contact_hash = ''
                     AND (o.scope IS NULL OR l.our_number = ANY (o.scope))
                     AND postback.stops(l.source, o.batch)
                  LIMIT 1) IS NULL

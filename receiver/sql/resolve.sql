@@ -30,6 +30,35 @@ BEGIN
     RETURN spread;
 END $$;
 
+-- Recipients of a batch as they were written when it was first heard of them, by us or by the carrier; nearly
+-- always there is one way to write them.
+CREATE FUNCTION postback.as_first_written(events postback.event_in[]) RETURNS postback.event_in[]
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    event postback.event_in;
+    spellings text[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM unnest(events) e WHERE cardinality(postback.spellings(e.batch_recipient)) > 1) THEN
+        RETURN events;
+    END IF;
+    FOR n IN 1..cardinality(events) LOOP
+        event := events[n];
+        spellings := postback.spellings(event.batch_recipient);
+        CONTINUE WHEN cardinality(spellings) = 1;
+        event.batch_recipient := coalesce(
+            (SELECT s.recipient FROM postback.submission s
+             WHERE s.id = event.submission_id AND s.channel = event.channel AND s.recipient = ANY (spellings)
+             ORDER BY s.recipient = event.batch_recipient DESC LIMIT 1),
+            (SELECT r.recipient FROM postback.reference r
+             WHERE r.provider_message_id = event.provider_message_id AND r.channel = event.channel
+                AND r.recipient = ANY (spellings) AND r.inbound = event.inbound
+             ORDER BY r.recipient = event.batch_recipient DESC LIMIT 1),
+            event.batch_recipient);
+        events[n] := event;
+    END LOOP;
+    RETURN events;
+END $$;
+
 -- Where each event of a batch leads, as of this statement's snapshot: `own` by our reference or our id, or by
 -- a guess that has exactly one answer; `referenced` by the carrier's id. Our reference counts only at the
 -- door of the message's own channel and with the message's own recipient: nobody reports across channels.
@@ -53,13 +82,15 @@ LANGUAGE sql STABLE AS $$
     LEFT JOIN LATERAL (
         SELECT s.message_id FROM postback.submission s
         -- a call to several has a row per recipient, although each of its messages may have an id of its own
-        WHERE s.id = e.submission_id AND s.recipient IN (e.batch_recipient, e.contact) AND s.channel = e.channel
-        OFFSET 0
+        WHERE s.id = e.submission_id AND s.channel = e.channel
+            AND s.recipient = ANY (e.batch_recipient || postback.spellings(e.contact))
+        ORDER BY s.recipient IN (e.batch_recipient, e.contact) DESC NULLS LAST LIMIT 1
     ) s ON true
     LEFT JOIN LATERAL (
         SELECT m.id FROM postback.message m
         WHERE m.id = coalesce(e.message_id, s.message_id) AND m.channel = e.channel
-            AND (e.message_id IS NOT NULL OR e.contact IS NULL OR m.contact IS NULL OR m.contact = e.contact)
+            AND (e.message_id IS NOT NULL OR e.contact IS NULL OR m.contact IS NULL 
+                 OR postback.spelling(m.contact) = postback.spelling(e.contact))
         OFFSET 0
     ) own ON true
     LEFT JOIN LATERAL (
@@ -73,7 +104,8 @@ LANGUAGE sql STABLE AS $$
         FROM (
             -- no look unless a guess is due; a person has fewer messages than a number or a channel of ours
             SELECT m.id, m.our_number, m.channel, m.origin, m.updated_at, m.seen FROM postback.message m
-            WHERE e.guess_since IS NOT NULL AND own.id IS NULL AND r.message_id IS NULL AND m.contact = e.contact
+            WHERE e.guess_since IS NOT NULL AND own.id IS NULL AND r.message_id IS NULL
+                AND m.contact = ANY (postback.spellings(e.contact))
             OFFSET 0
         ) m
         WHERE m.our_number = e.our_number AND m.channel = e.channel AND m.origin = 'api'
@@ -99,6 +131,7 @@ DECLARE
     guesses integer[];
     unknown bigint[];
 BEGIN
+    events := postback.as_first_written(events);
     IF EXISTS (SELECT FROM unnest(events) e WHERE e.guess_since IS NOT NULL) THEN
         -- Once its reference is there, a guess looks like knowledge.
         SELECT array_agg(l.found_by & :guessed_bit ORDER BY l.place) INTO guesses FROM postback.located(events) l;

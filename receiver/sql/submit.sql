@@ -31,7 +31,8 @@ BEGIN
     SELECT array_agg(m.id) INTO refused FROM unnest(fresh) m
     CROSS JOIN LATERAL (
         SELECT FROM postback.opt_out l
-        WHERE l.contact = m.contact AND l.contact_hash = '' AND (m.scope IS NULL OR l.our_number = ANY (m.scope))
+        WHERE l.contact = ANY (postback.spellings(m.contact)) AND l.contact_hash = ''
+            AND (m.scope IS NULL OR l.our_number = ANY (m.scope))
         UNION ALL
         SELECT FROM postback.opt_out l
         WHERE l.contact_hash <> '' AND l.contact_hash = ANY (m.contact_hashes)
@@ -41,7 +42,8 @@ BEGIN
 
     said := ARRAY(
         SELECT ROW(m.conversation, coalesce(m.conversation_number, m.our_number), m.contact,
-                   coalesce(m.thread, m.contact), m.channel, m.id, clock_timestamp(), false,
+                   coalesce(m.thread, postback.thread(coalesce(m.conversation_number, m.our_number), m.contact)),
+                   m.channel, m.id, clock_timestamp(), false,
                    m.id <> ALL (coalesce(refused, '{}')))::postback.said_in
         FROM unnest(fresh) m
         WHERE coalesce(m.conversation_number, m.our_number) IS NOT NULL AND m.contact IS NOT NULL);

@@ -81,7 +81,7 @@ async def waiting(db: asyncpg.Connection) -> list[UUID]:
 
 async def until_blocked(watcher: asyncpg.Connection, blocked: asyncpg.Connection) -> None:
     pid = blocked.get_server_pid()
-    for _ in range(100):
+    for _ in range(2500):
         if await watcher.fetchval("SELECT cardinality(pg_blocking_pids($1))", pid):
             return
         await asyncio.sleep(0.002)
