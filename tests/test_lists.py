@@ -20,6 +20,10 @@ STRANGE = ["", "!", "AXM", "AX", "0", "now-", "é", "A" * 1000, *(
 )]  # fmt: skip
 
 
+#: a conversation's messages stand in the list of all, and the events of a timeline in the feed
+KIN = [{"/v1/messages", "/v1/conversations/{id}/messages"}, {"/v1/events", "/v1/messages/{id}/events"}]
+
+
 @pytest.fixture
 async def filled(database_url: str, tmp_path: Path) -> AsyncIterator[Installed]:
     async with forwarding(database_url, tmp_path) as installed, running_app() as app:
@@ -46,8 +50,9 @@ async def test_a_cursor_that_the_list_did_not_give_out_is_refused_by_every_list(
     genuine = {one: (await ask(filled, one, named[one], 1)).json()["next_cursor"] for one in LISTS}
     for one in LISTS:
         own = genuine[one]
-        foreign = {cursor for cursor in genuine.values() if cursor[:3] != own[:3]}
-        assert foreign
+        same = next((paths for paths in KIN if one.path in paths), {one.path})
+        foreign = {cursor for other, cursor in genuine.items() if other.path not in same}
+        assert len(LISTS) - 3 <= len(foreign)
         for cursor in {*STRANGE, own + "A", own[:-1], own + "=", *foreign}:
             answer = await ask(filled, one, named[one], 1, cursor)
             assert (str(one), cursor, 422) == (str(one), cursor, answer.status_code)

@@ -11,7 +11,7 @@ from receiver.api.reading import idempotency_key, path_id
 from receiver.auth import Scope
 from receiver.problems import not_found
 from receiver.read import conversations, shapes, timeline
-from receiver.read.filters import ConversationFilters, MessageFilters, Page, Query
+from receiver.read.filters import ConversationFilters, MessageFilters, MessagePage, Query
 from receiver.requests import ReadRequest, Reply, ReplyRequest, SendRequest
 
 
@@ -33,7 +33,7 @@ async def get_conversation(ask: Ask[Query, Nothing]) -> Response:
     return json(await _conversation(ask))
 
 
-async def list_conversation_messages(ask: Ask[Page, Nothing]) -> Response:
+async def list_conversation_messages(ask: Ask[MessagePage, Nothing]) -> Response:
     conversation = await _conversation(ask)
     page = MessageFilters.model_construct(**dict(ask.query))  # they are validated; a cursor is only so once
     return json(
@@ -114,7 +114,7 @@ OPERATIONS = (
         list_conversation_messages,
         "List a conversation's messages in either direction, newest first",
         Scope.READ,
-        Page,
+        MessagePage,
         Nothing,
         shapes.MessageList,
     ),

@@ -1,6 +1,7 @@
 """/v1/payloads: what carriers sent, as it came, and how to read it again."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 from starlette.responses import Response
 
@@ -27,6 +28,9 @@ async def get_payload(ask: Ask[Query, Nothing]) -> Response:
     return json(payload)
 
 
+_place = partial(ids.id_at, of=ids.Walked.REPLAYED)
+
+
 async def replay(ask: Ask[Query, ReplayRequest]) -> Response:
     asked = ask.body
     selection = Selection(
@@ -39,7 +43,7 @@ async def replay(ask: Ask[Query, ReplayRequest]) -> Response:
         visible=ask.channels,
     )
     run = ask.context.replay.predict if asked.dry_run else ask.context.replay.run
-    after = START if asked.cursor is None else cursor(asked.cursor, ids.id_at, "/cursor")
+    after = START if asked.cursor is None else cursor(asked.cursor, _place, "/cursor")
     summary = Summary()
     async for part in run(selection, after=after, most=asked.limit):
         summary.add(part)
@@ -68,7 +72,7 @@ def _answer(summary: Summary, asked: ReplayRequest) -> shapes.ReplayAnswer:
                 }
                 for _, one in sorted(summary.messages.items())
             ],
-            "next_cursor": None if ended else ids.cursor_of_id(max(summary.payloads)),
+            "next_cursor": None if ended else ids.cursor_of_id(max(summary.payloads), ids.Walked.REPLAYED),
         }
     )
 

@@ -10,7 +10,7 @@ from receiver.api.reading import cursor, path_id
 from receiver.auth import Scope
 from receiver.problems import Code, invalid, not_found
 from receiver.read import ids, shapes, subscribers
-from receiver.read.filters import DeliveryFilters, Page, Query
+from receiver.read.filters import DeliveryFilters, Query, SubscriberPage
 from receiver.requests import ReplayFrom, Rotation, SubscriberChange, SubscriberRequest
 from receiver.subscribers import check_channels, check_url
 
@@ -24,7 +24,7 @@ async def create_subscriber(ask: Ask[Query, SubscriberRequest]) -> Response:
     return json(_with_secret(found, secret), 201, {"Location": f"/v1/subscribers/{created}"})
 
 
-async def list_subscribers(ask: Ask[Page, Nothing]) -> Response:
+async def list_subscribers(ask: Ask[SubscriberPage, Nothing]) -> Response:
     return json(await subscribers.subscribers(ask.context.engine, ask.query, channels=ask.channels))
 
 
@@ -127,7 +127,7 @@ OPERATIONS = (
         list_subscribers,
         "List subscribers, newest first",
         Scope.ADMIN,
-        Page,
+        SubscriberPage,
         Nothing,
         shapes.SubscriberList,
     ),

@@ -9,7 +9,17 @@ from models.errors import ErrorClass
 from models.status import Outcome, Status
 from receiver import phone
 from receiver.moments import GivenMoment
-from receiver.read.ids import FeedCursor, IdCursor, MomentCursor, SequenceCursor
+from receiver.read.ids import (
+    DeliveryCursor,
+    FeedCursor,
+    MessageCursor,
+    MomentCursor,
+    OptOutCursor,
+    PayloadCursor,
+    SequenceCursor,
+    SubscriberCursor,
+    TemplateCursor,
+)
 
 MAX_LIMIT = 200
 #: seconds; proxies give up on silent answers after a minute or less
@@ -70,18 +80,27 @@ class EventPage(Timeline):
     cursor: SequenceCursor | None = None
 
 
-class Page(Query):
+class MessagePage(Query):
     """Newest first."""
 
     limit: Limit = 25
-    cursor: IdCursor | None = None
+    cursor: MessageCursor | None = None
 
 
-class TemplateFilters(Page):
+class SubscriberPage(Query):
+    limit: Limit = 25
+    cursor: SubscriberCursor | None = None
+
+
+class TemplateFilters(Query):
+    limit: Limit = 25
+    cursor: TemplateCursor | None = None
     channel: Word | None = None
 
 
-class PayloadFilters(Page):
+class PayloadFilters(Query):
+    limit: Limit = 25
+    cursor: PayloadCursor | None = None
     channel: Word | None = None
     state: PayloadState | None = None
 
@@ -100,12 +119,16 @@ class FeedPage(FeedFilters):
     wait: Seconds = Field(default=0, description="Seconds that the answer may wait for something to come.")
 
 
-class OptOutFilters(Page):
+class OptOutFilters(Query):
+    limit: Limit = 25
+    cursor: OptOutCursor | None = None
     contact: Number | None = None
     our_number: Number | None = Field(default=None, description="One of ours, or `*`.")
 
 
-class DeliveryFilters(Page):
+class DeliveryFilters(Query):
+    limit: Limit = 25
+    cursor: DeliveryCursor | None = None
     state: Literal["waiting", "parked", "delivered", "dead"] | None = None
 
 
@@ -120,7 +143,7 @@ class ConversationFilters(Query):
     )
 
 
-class MessageFilters(Page):
+class MessageFilters(MessagePage):
     client_reference: Word | None = None
     provider_message_id: Word | None = None
     channel: Word | None = None

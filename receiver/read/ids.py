@@ -8,6 +8,8 @@ import base64
 import binascii
 import re
 from datetime import UTC, datetime, timedelta
+from enum import Enum
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -18,11 +20,24 @@ _UUID = re.compile(r"(?ai)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LATEST = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
-_BY_ID, _BY_SEQUENCE, _BY_MOMENT = b"\x01i", b"\x01s", b"\x01m"
+_BY_SEQUENCE, _BY_MOMENT = b"\x01s", b"\x01m"
 #: the end of the feed, wherever that is when it is looked for
 NOW = -1
 #: Postgres's bigint
 _LAST_SEQUENCE = (1 << 63) - 1
+
+
+class Walked(Enum):
+    """The lists whose places are ids. Each takes its own cursors alone: an id of another one is a place too,
+    and would silently leave out whatever stands above it."""
+
+    MESSAGES = b"\x01i"
+    PAYLOADS = b"\x01p"
+    REPLAYED = b"\x01r"
+    TEMPLATES = b"\x01t"
+    OPT_OUTS = b"\x01o"
+    SUBSCRIBERS = b"\x01b"
+    DELIVERIES = b"\x01d"
 
 
 def parse(text: str) -> UUID | None:
@@ -36,8 +51,8 @@ def created_at(of: UUID) -> datetime:
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
-def cursor_of_id(last: UUID) -> str:
-    return _text(_BY_ID + last.bytes)
+def cursor_of_id(last: UUID, of: Walked) -> str:
+    return _text(of.value + last.bytes)
 
 
 def cursor_of_sequence(sequence: int) -> str:
@@ -48,8 +63,12 @@ def cursor_of_moment(moment: datetime, last: UUID) -> str:
     return _text(_BY_MOMENT + ((moment - _EPOCH) // _MICROSECOND).to_bytes(8) + last.bytes)
 
 
-def id_at(cursor: Any) -> UUID:
-    return UUID(bytes=_position(cursor, _BY_ID, 16))
+def id_at(cursor: Any, of: Walked) -> UUID:
+    return UUID(bytes=_position(cursor, of.value, 16))
+
+
+def _reads(of: Walked) -> BeforeValidator:
+    return BeforeValidator(partial(id_at, of=of))
 
 
 def _moment_at(cursor: Any) -> tuple[datetime, UUID]:
@@ -93,7 +112,12 @@ def _not_a_cursor() -> PydanticCustomError:
 
 _SCHEMA = {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}
 
-IdCursor = Annotated[UUID, BeforeValidator(id_at), WithJsonSchema(_SCHEMA)]
+MessageCursor = Annotated[UUID, _reads(Walked.MESSAGES), WithJsonSchema(_SCHEMA)]
+PayloadCursor = Annotated[UUID, _reads(Walked.PAYLOADS), WithJsonSchema(_SCHEMA)]
+TemplateCursor = Annotated[UUID, _reads(Walked.TEMPLATES), WithJsonSchema(_SCHEMA)]
+OptOutCursor = Annotated[UUID, _reads(Walked.OPT_OUTS), WithJsonSchema(_SCHEMA)]
+SubscriberCursor = Annotated[UUID, _reads(Walked.SUBSCRIBERS), WithJsonSchema(_SCHEMA)]
+DeliveryCursor = Annotated[UUID, _reads(Walked.DELIVERIES), WithJsonSchema(_SCHEMA)]
 MomentCursor = Annotated[tuple[datetime, UUID], BeforeValidator(_moment_at), WithJsonSchema(_SCHEMA)]
 SequenceCursor = Annotated[int, BeforeValidator(_sequence_at), WithJsonSchema(_SCHEMA)]
 FeedCursor = Annotated[int, BeforeValidator(place_in_feed), WithJsonSchema(_SCHEMA)]

@@ -33,7 +33,7 @@ async def opt_outs(
         page, ended = await walked.page(session, rows, filters.limit)
         return shapes.OptOutList(
             data=[shapes.OptOut.model_validate(row, from_attributes=True) for row in page],
-            next_cursor=ids.cursor_of_id(ended[-1]) if ended else None,
+            next_cursor=ids.cursor_of_id(ended[-1], ids.Walked.OPT_OUTS) if ended else None,
         )
 
 

@@ -38,7 +38,8 @@ async def payloads(engine: AsyncEngine, filters: PayloadFilters, *, channels: Ch
         page = _page(rows, filters.limit)
         ended = (page[-1]["id"],) if len(page) < len(rows) else await walked.end(session)
         return shapes.PayloadList(
-            data=await _in_full(session, page), next_cursor=ids.cursor_of_id(ended[-1]) if ended else None
+            data=await _in_full(session, page),
+            next_cursor=ids.cursor_of_id(ended[-1], ids.Walked.PAYLOADS) if ended else None,
         )
 
 

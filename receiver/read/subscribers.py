@@ -11,11 +11,13 @@ from models import Delivery, FeedGap, FeedHead, Subscriber
 from receiver.auth import Channels
 from receiver.db import snapshot
 from receiver.read import ids, shapes
-from receiver.read.filters import DeliveryFilters, Page
+from receiver.read.filters import DeliveryFilters, SubscriberPage
 from receiver.subscribers import visible
 
 
-async def subscribers(engine: AsyncEngine, page: Page, *, channels: Channels) -> shapes.SubscriberList:
+async def subscribers(
+    engine: AsyncEngine, page: SubscriberPage, *, channels: Channels
+) -> shapes.SubscriberList:
     """Newest first."""
     query = select(Subscriber).where(visible(channels)).order_by(col(Subscriber.id).desc())
     if page.cursor is not None:
@@ -24,7 +26,9 @@ async def subscribers(engine: AsyncEngine, page: Page, *, channels: Channels) ->
         rows = (await session.scalars(query.limit(page.limit + 1))).all()
         shown = await _shown(session, rows[: page.limit])
     more = len(rows) > len(shown)
-    return shapes.SubscriberList(data=shown, next_cursor=ids.cursor_of_id(shown[-1].id) if more else None)
+    return shapes.SubscriberList(
+        data=shown, next_cursor=ids.cursor_of_id(shown[-1].id, ids.Walked.SUBSCRIBERS) if more else None
+    )
 
 
 async def subscriber(
@@ -56,7 +60,9 @@ async def deliveries(
         rows = (await session.scalars(query)).all()
     data = [_delivery(row) for row in rows[: page.limit]]
     more = len(rows) > len(data)
-    return shapes.DeliveryList(data=data, next_cursor=ids.cursor_of_id(data[-1].id) if more else None)
+    return shapes.DeliveryList(
+        data=data, next_cursor=ids.cursor_of_id(data[-1].id, ids.Walked.DELIVERIES) if more else None
+    )
 
 
 async def delivery(engine: AsyncEngine, delivery_id: UUID, *, channels: Channels) -> shapes.Delivery | None:

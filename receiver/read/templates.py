@@ -33,7 +33,8 @@ async def templates(
         rows = (await session.scalars(query.limit(filters.limit + 1))).all()
         page, ended = await walked.page(session, rows, filters.limit)
         return shapes.TemplateList(
-            data=[_shape(row) for row in page], next_cursor=ids.cursor_of_id(ended[-1]) if ended else None
+            data=[_shape(row) for row in page],
+            next_cursor=ids.cursor_of_id(ended[-1], ids.Walked.TEMPLATES) if ended else None,
         )
 
 

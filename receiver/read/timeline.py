@@ -53,7 +53,7 @@ async def messages(
         records = await by_ids(snapshot, page, channels)
         return shapes.MessageList(
             data=[views.message(records[named], snapshot.replies) for named in page],
-            next_cursor=ids.cursor_of_id(end) if end else None,
+            next_cursor=ids.cursor_of_id(end, ids.Walked.MESSAGES) if end else None,
             created_after=filters.looks_back_to(now),
         )
 
