@@ -139,7 +139,8 @@ class Responder:
                     return None
                 if found.status_code not in PASSING:
                     return found.raise_for_status().json()
-                pause = float(found.headers.get("retry-after", pause))
+                asked = found.headers.get("retry-after", "")
+                pause = float(asked) if asked.isdecimal() else pause  # proxies between us may write a date
             time.sleep(pause)
 
 

@@ -140,14 +140,14 @@ def test_a_channel_is_held_against_its_provider(
 
 
 def test_channels_prints_the_address_for_the_carrier(tmp_path: Path) -> None:
-    channels = json.dumps({"a": {**CHANNEL, "tokens": ["to/ken"]}})
+    channels = json.dumps({"a": {**CHANNEL, "tokens": ["to/ken"], "bearer": ["new", "old"]}})
     code, output, _ = run(
         "channels", cwd=tmp_path, POSTBACK_CHANNELS=channels, POSTBACK_PUBLIC_URL="https://sms.example.com/"
     )
 
     assert 0 == code
     assert "https://sms.example.com/hooks/a/to%2Fken\n" in output
-    assert "authentication  tokens\n" in output
+    assert "authentication  tokens, bearer (2)\n" in output
 
 
 def test_a_key_is_printed_alone_listed_and_revoked_from_any_directory(

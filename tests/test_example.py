@@ -11,15 +11,17 @@ from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
 
-from examples.autoresponder import GREETING, HANDOVER, OPENING, SCHEMA
+from examples.autoresponder import GREETING, HANDOVER, OPENING, SCHEMA, Responder
 from examples.conversation import RESPONDER
 from receiver.read.ids import cursor_of_sequence
 from tests.support.bakery import Bakery
 from tests.support.commands import Started, environment, started
 from tests.support.installation import CHANNEL, THEM, US, Installation, installation
 from tests.support.processes import ROOT, eventually
+from tests.support.sockets import serving
 
 ANN, BOB = "+12065550123", "+12065550199"
 
@@ -268,3 +270,16 @@ def app(installed: Installation, directory: Path, *arguments: str) -> AbstractCo
     key = installed.api.headers["authorization"].removeprefix("Bearer ")
     env = environment(API=f"{str(installed.api.base_url).rstrip('/')}/v1", KEY=key)
     return started([sys.executable, *arguments], cwd=directory, env=env)
+
+
+async def test_the_responder_outlives_a_proxy_that_says_when_to_come_again_by_a_date() -> None:
+    busy = b"HTTP/1.1 503 Busy\r\nretry-after: %s\r\ncontent-length: 0\r\n\r\n"
+    async with serving(answer=b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}") as proxy:
+        proxy.turns += [busy % b"Sat, 21 Nov 2026 12:00:00 GMT", busy % b"soon", busy % b"0"]
+        with (
+            closing(sqlite3.connect(":memory:", check_same_thread=False)) as db,
+            httpx.Client(base_url=f"http://127.0.0.1:{proxy.port}") as api,
+        ):
+            found = await asyncio.to_thread(Responder(api, db).call, "GET", "/events")
+
+    assert ({}, 4) == (found, len(proxy.at))
