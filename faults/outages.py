@@ -4,7 +4,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from resource import RLIM_INFINITY, RLIMIT_FSIZE, prlimit
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from faults import processes
 from faults.machine import Machine
@@ -43,6 +43,29 @@ async def frozen(machine: Machine) -> AsyncIterator[None]:
     yield
     for pid in pids:
         processes.send(pid, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def read_only(machine: Machine) -> AsyncIterator[None]:
+    """As a standby, or a primary whose operator says so: it answers, and takes nothing."""
+    async with machine.connection() as connection:
+        await _read_only(connection, "on")
+        yield
+        await _read_only(connection, "off")
+
+
+async def _read_only(connection: Any, value: str) -> None:
+    await connection.execute("SET default_transaction_read_only = off")
+    await connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+    await connection.execute("SELECT pg_reload_conf()")
+
+
+@asynccontextmanager
+async def locked(machine: Machine) -> AsyncIterator[None]:
+    """Somebody has the outbox for himself; all else can be written."""
+    async with machine.connection() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE postback.outbox IN ACCESS EXCLUSIVE MODE")
+        yield
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,7 +22,8 @@ PATIENCE = 75.0
 #: calls a second; a turn that has to be waited for is where a claim can be caught
 RATE = 20
 
-_STATES = "SELECT state, count(*) FROM postback.outbox GROUP BY state"
+#: of all that may be sent still; what was given up stays as `uncertain`, in case that an answer comes late
+_STATES = "SELECT state, count(*) FROM postback.outbox WHERE state <> 'uncertain' GROUP BY state"
 #: what a dead sender's leases would come to anyway, sooner; nobody else may hold one
 _LET_LEASES_END = "UPDATE postback.outbox SET lease_until = lease_until - interval '1 minute'"
 
@@ -35,9 +36,13 @@ class Sending:
         self.messages: dict[str, str] = {}
         self._numbers = iter(range(1_000_000))
 
-    async def accept(self, number: int = MESSAGES) -> None:
-        """Sends *number* messages, each to somebody else."""
-        people = [f"+1206{next(self._numbers) + 2_000_000}" for _ in range(number)]
+    def people(self, number: int) -> list[str]:
+        """The numbers of *number* people to whom nothing was sent yet."""
+        return [f"+1206{next(self._numbers) + 2_000_000}" for _ in range(number)]
+
+    async def accept(self, number: int = MESSAGES, people: Sequence[str] = ()) -> None:
+        """Sends *number* messages, each to somebody else, or one to each of *people*."""
+        people = list(people) or self.people(number)
         answer = await self._api.post(
             "/v1/messages", json={"to": people, "text": "Hello", "channel": CHANNEL}
         )
@@ -51,6 +56,22 @@ class Sending:
         """How many rows of the outbox are in which state."""
         async with self.broken.connection() as connection:
             return Counter({row["state"]: row["count"] for row in await connection.fetch(_STATES)})
+
+    async def messages_told(self) -> dict[str, dict[str, Any]]:
+        """Each message with its timeline, by its id."""
+        found: dict[str, dict[str, Any]] = {}
+        ids = list(self.messages)
+        for begin in range(0, len(ids), 100):
+            answer = await self._api.post("/v1/messages/lookup", json={"ids": ids[begin : begin + 100]})
+            found |= {message["id"]: message for message in answer.raise_for_status().json()["data"]}
+        return found
+
+    async def no_callbacks(self) -> None:
+        """From now on the carrier tells nothing but its answers."""
+        listed = (await self._carrier.get("/practice/accounts")).raise_for_status().json()["data"]
+        for account in listed:
+            silent = {**account, "callback_url": None}
+            (await self._carrier.post("/practice/accounts", json=silent)).raise_for_status()
 
     async def until(self, state: str, number: int = 1) -> None:
         """Returns when *number* rows are in *state*. Raises ``TimeoutError``."""
@@ -75,14 +96,8 @@ class Sending:
 
     async def statuses(self) -> dict[str, str]:
         """Of each message, by its id."""
-        found: dict[str, str] = {}
-        ids = list(self.messages)
-        for begin in range(0, len(ids), 100):
-            answer = await self._api.post("/v1/messages/lookup", json={"ids": ids[begin : begin + 100]})
-            found |= {
-                message["id"]: message["status"] for message in answer.raise_for_status().json()["data"]
-            }
-        return found
+        told = await self.messages_told()
+        return {name: message["status"] for name, message in told.items()}
 
     async def settle(self, message_id: str) -> int:
         """A person looks at the carrier's side and decides; the answer's status."""
@@ -149,7 +164,7 @@ STEPS: dict[str, Step] = {
 async def sender(run: Run) -> Result:
     result, random = Result(), run.random
     steps = ["calling"] if run.short else list(STEPS)
-    async with _sending() as sending:
+    async with installed(rate=RATE) as sending:
         earlier = Counter[str]()
         for name in steps:
             run.progress(name)
@@ -197,9 +212,10 @@ async def _judge(sending: Sending, earlier: Counter[str], result: Result) -> Non
 
 
 @asynccontextmanager
-async def _sending() -> AsyncIterator[Sending]:
+async def installed(**more: Any) -> AsyncIterator[Sending]:
+    """An installation without a sender; *more* are keys of its channel."""
     port = free_port()
-    keys = {"api_key": "the carrier's key", "base_url": f"http://127.0.0.1:{port}/ep/v2/", "rate": RATE}
+    keys = {"api_key": "the carrier's key", "base_url": f"http://127.0.0.1:{port}/ep/v2/", **more}
     async with machine(**keys) as broken:
         await broken.database()
         await broken.simulate(port)

@@ -27,7 +27,8 @@ class Submission(SQLModel, table=True):
 class Outbox(SQLModel, table=True):
     """What still has to go to a carrier: ``queued`` -> ``claimed`` (a lease) -> ``calling`` (it left).
 
-    An expired claim is queued again; an expired call is uncertain. ``kind`` is ``message`` or
+    An expired claim is queued again; an expired call is ``uncertain``, and its row stays for an answer that
+    comes late and shows that nothing was sent. ``kind`` is ``message`` or
     ``template``; ``id`` is the message's or the template's. Rows of one ``batch`` say the same to
     different people, and may share a call.
     An opt-out of ``contact`` from a number in ``scope`` stops it; where that is NULL, from any number.

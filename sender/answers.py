@@ -1,37 +1,81 @@
-"""What carriers tell when they are asked, kept like what they send by themselves: the answer is a payload."""
+"""What carriers tell when they are asked, kept like what they send by themselves: the answer is a payload.
 
+It is kept whatever becomes of it: a parser that fails makes a quarantined payload, to be replayed once it is
+mended, and while Postgres is away it waits in the spool.
+"""
+
+import asyncio
 from datetime import UTC, datetime
 
 import orjson
 import structlog
 from uuid_utils.compat import uuid7
 
-from models.events import Answer, Event, Unreadable
-from receiver.correlate import Source
+from models.events import Answer, Event, Request
+from receiver import answered
+from receiver.answered import Asked
+from receiver.commit import Unavailable
+from receiver.config import ChannelSettings
+from receiver.correlate import source_of
 from receiver.ingest import Arrival, Ingest
+from receiver.providers.base import Provider
 from receiver.rows import PayloadRow
+from receiver.understand import understood
 
 log = structlog.get_logger()
 
+#: seconds before the second try where there is no spool; doubled for each further one, up to the longest
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
-async def keep(ingest: Ingest, source: Source, answer: Answer, events: list[Event] | Unreadable) -> None:
-    """Stores *answer* and what it tells, or why it cannot be read. Raises ``Unavailable``.
 
-    The call that it answers is left out: its address and headers may hold credentials.
-    """
-    unreadable = isinstance(events, Unreadable)
-    if unreadable:
-        log.warning("unreadable answer", channel=source.channel, reason=str(events))
-    payload = PayloadRow(
-        id=uuid7(),
-        channel=source.channel,
-        state="quarantined" if unreadable else "applied",
-        reason=str(events) if unreadable else None,
-        method="ANSWER",
-        query="",
-        headers=orjson.dumps({"content-type": answer.headers.get("content-type", "")}).decode(),
-        body=answer.body,
-        peer=None,
-        received_at=datetime.now(UTC),
-    )
-    await ingest.put(Arrival(payload, source, [] if isinstance(events, Unreadable) else events))
+class Answers:
+    """The answers on *channel*, stored through *ingest*."""
+
+    def __init__(self, channel: ChannelSettings, provider: Provider, ingest: Ingest) -> None:
+        self._channel, self._provider, self._ingest = channel, provider, ingest
+        self._source = source_of(channel, provider)
+
+    async def keep(self, asked: Asked, answer: Answer) -> list[Event] | None:
+        """Returns what *answer* tells once that is stored, None where nobody can read it; one that tells
+        nothing is not kept, if it was polled. Without a spool it waits here until Postgres takes it."""
+        payload = self._payload(asked, answer)
+        request = Request(
+            payload.method, payload.query.encode(), answer.headers, answer.body, payload.received_at
+        )
+        state, reason, events = understood(self._provider, self._channel, request)
+        if state != "applied":
+            log.warning("unreadable answer", channel=self._channel.name, reason=reason)
+        elif not events and asked is Asked.POLL:
+            return []
+        await self._stored(Arrival(payload._replace(state=state, reason=reason), self._source, events))
+        return events if state == "applied" else None
+
+    async def keep_unread(self, answer: Answer, reason: str) -> None:
+        """Stores the answer to a send as one that nobody could read."""
+        payload = self._payload(Asked.SEND, answer)._replace(state="quarantined", reason=reason)
+        await self._stored(Arrival(payload, self._source))
+
+    async def _stored(self, arrival: Arrival) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                await self._ingest.put(arrival)
+            except Unavailable:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+            else:
+                return
+
+    def _payload(self, asked: Asked, answer: Answer) -> PayloadRow:
+        return PayloadRow(
+            id=uuid7(),
+            channel=self._channel.name,
+            state="applied",
+            reason=None,
+            method=answered.METHOD,
+            query=answered.query(asked, answer),
+            headers=orjson.dumps({"content-type": answer.headers.get("content-type", "")}).decode(),
+            body=answer.body,
+            peer=None,
+            received_at=datetime.now(UTC),
+        )

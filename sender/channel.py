@@ -2,20 +2,17 @@
 
 import asyncio
 import random
+from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
 
 from models.errors import ErrorClass
 from models.events import Fate, Outcome
-from models.status import Status
 from receiver.commit import Unavailable
 from receiver.config import ChannelSettings
-from receiver.http import AnswerLost, Client, NotSent
-from receiver.metrics.definitions import CALL_SECONDS, CALLS
+from receiver.metrics.definitions import CALLS
 from receiver.outbox import (
     CALL_LEASE,
     CALL_WITH_FILES_LEASE,
@@ -26,7 +23,8 @@ from receiver.outbox import (
     uncertain,
 )
 from receiver.providers.base import Provider
-from sender.files import OutgoingFiles, UnusableFile, check_files
+from sender.call import Calls
+from sender.settling import Settling
 
 log = structlog.get_logger()
 
@@ -35,8 +33,10 @@ CONCURRENCY = 64
 POLL = 1.0
 #: seconds before the second try; doubled for each further one
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
-#: how long a message without an expiry of its own is tried
-PATIENCE = timedelta(days=3)
+#: seconds before a mark of which nobody knows is made again; doubled for each further one
+FIRST_MARK_PAUSE, LONGEST_MARK_PAUSE = 0.1, 2.0
+#: seconds for what a call came to, to be written after the call was broken off
+LAST_WORDS = 2.0
 
 
 class ChannelSender:
@@ -47,13 +47,13 @@ class ChannelSender:
         channel: ChannelSettings,
         provider: Provider,
         outbox: Outbox,
-        client: Client,
-        files: OutgoingFiles,
+        calls: Calls,
+        settling: Settling,
     ) -> None:
         self._channel, self._provider = channel, provider
-        self._outbox, self._client, self._files = outbox, client, files
+        self._outbox, self._makes, self._settling = outbox, calls, settling
         self._wake = asyncio.Event()
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: dict[asyncio.Task[None], UUID] = {}
         self._paused_until = 0.0
         expected = provider.expects_reports if channel.expects_reports is None else channel.expects_reports
         self._report_within = (channel.report_window or provider.report_window) if expected else 0
@@ -61,6 +61,11 @@ class ChannelSender:
     def wake(self) -> None:
         """Something was queued, perhaps for this channel."""
         self._wake.set()
+
+    @property
+    def under_way(self) -> Collection[UUID]:
+        """The submissions of the calls that are not settled yet."""
+        return self._calls.values()
 
     async def run(self) -> None:
         """Until cancelled. Calls under way go on: see `finish`."""
@@ -79,11 +84,16 @@ class ChannelSender:
                         await self._wake.wait()
 
     async def finish(self, patience: float) -> None:
-        """Waits up to *patience* seconds for the calls under way; the rest are found by their leases."""
-        if self._calls:
-            _, late = await asyncio.wait(self._calls, timeout=patience)
+        """Waits up to *patience* seconds for the calls under way, then breaks off the rest: what became of
+        those nobody will know, and that is written down."""
+        if not self._calls:
+            return
+        _, late = await asyncio.wait([*self._calls], timeout=patience)
+        for seconds in (LAST_WORDS, None):
             for call in late:
                 call.cancel()
+            if late:
+                _, late = await asyncio.wait(late, timeout=seconds)
 
     async def _claim(self) -> int:
         """Starts as many calls as there is room for; answers with their number."""
@@ -101,57 +111,60 @@ class ChannelSender:
         )
         for claim in claims:
             call = asyncio.create_task(self._send(claim))
-            self._calls.add(call)
-            call.add_done_callback(self._calls.discard)
+            self._calls[call] = claim.submission_id
+            call.add_done_callback(self._calls.pop)
         return len(claims)
 
     async def _send(self, claim: Claim) -> None:
         try:
             await asyncio.sleep(claim.turn_in)
-            pending = await self._outbox.begin(claim)
-            if pending is None:
-                return
-            outcome = await self._outcome(pending)
-            await self._settle(pending, outcome)
-        except Unavailable as error:
-            # whatever was marked is found by its lease when the database is back
-            log.error(
-                "not settled",
-                channel=self._channel.name,
-                ids=[str(row) for row in claim.ids],
-                reason=str(error),
-            )
+            pending = await self._begun(claim)
+            if pending is not None:
+                await self._settle(pending, await self._outcome(pending))
         except Exception:
             log.exception("send failed", channel=self._channel.name, ids=[str(row) for row in claim.ids])
         finally:
             self._wake.set()  # a place is free
 
-    async def _outcome(self, pending: PendingCall) -> Outcome:
-        submission = pending.submission
-        if submission.expires_at and submission.expires_at <= datetime.now(UTC):
-            return Outcome(
-                Fate.REFUSED,
-                status=Status.EXPIRED,
-                error=ErrorClass.EXPIRED,
-                provider_message="expired before it could be sent",
-            )
-        if pending.awaits_template:
-            return Outcome(Fate.THROTTLED, provider_message="its template is not yet stored with the carrier")
+    async def _begun(self, claim: Claim) -> PendingCall | None:
+        """The call to make, None where it is not ours to make. A mark of which nobody knows whether it was
+        written is made again: a row that stood as called, with no call made, would end as uncertain."""
+        pause = FIRST_MARK_PAUSE
+        asked = False
         try:
-            if self._provider.takes_files:
-                submission = await self._files.put_into(submission)
-                check_files(submission, self._provider, self._channel)
-            with CALL_SECONDS.time(self._channel.name):
-                answer = await self._client.call(self._provider.call(submission, self._channel))
-        except UnusableFile as error:
-            return Outcome(
-                Fate.REFUSED, status=Status.REJECTED, error=error.error, provider_message=str(error)
+            while True:
+                try:
+                    pending = await self._outbox.begin(claim)
+                except Unavailable:
+                    asked = True
+                    if await self._settling.pause(pause):
+                        await self._take_back(claim)
+                        return None
+                    pause = min(pause * 2, LONGEST_MARK_PAUSE)
+                    continue
+                if pending is None and asked:
+                    await self._take_back(claim)
+                return pending
+        except asyncio.CancelledError:
+            await self._take_back(claim)
+            raise
+
+    async def _take_back(self, claim: Claim) -> None:
+        """Queues again what may stand as called although nothing was."""
+        outcome = Outcome(Fate.NOT_SENT, provider_message="not called: the database was away")
+        unsent = [
+            Settlement(
+                row, "message", claim.submission_id, 0, self._channel.name, self._provider.name, outcome, 0.0
             )
-        except NotSent as error:
-            return Outcome(Fate.NOT_SENT, provider_message=str(error))
-        except AnswerLost as error:
-            return uncertain(f"no answer: {error}")
-        return self._provider.outcome(answer)
+            for row in claim.ids
+        ]
+        await asyncio.gather(*map(self._settling.settle, unsent))
+
+    async def _outcome(self, pending: PendingCall) -> Outcome:
+        try:
+            return await self._makes.outcome(pending)
+        except asyncio.CancelledError:  # by `finish`; what is left to do is to write it down
+            return uncertain("the sender was told to stop before the carrier had answered")
 
     async def _settle(self, pending: PendingCall, outcome: Outcome) -> None:
         """Every row of the call for itself: its carrier may take one recipient and refuse another."""
@@ -170,15 +183,12 @@ class ChannelSender:
                 attempt=settlement.attempt,
                 again_in=settlement.again_in,
             )
-        await asyncio.gather(*(self._outbox.settle(settlement) for settlement in settlements))
+        await asyncio.gather(*map(self._settling.settle, settlements))
 
     def _settlement(self, pending: PendingCall, row: UUID, outcome: Outcome) -> Settlement:
         again_in = None
         if outcome.fate in (Fate.THROTTLED, Fate.NOT_SENT):
-            if _age(row) > PATIENCE:
-                outcome = replace(outcome, fate=Fate.REFUSED, status=Status.EXPIRED, error=ErrorClass.EXPIRED)
-            else:
-                again_in = self._pause(pending.attempt, outcome)
+            again_in = self._pause(pending.attempt, outcome)
         elif outcome.fate is Fate.UNDECIDED and outcome.status is None:
             outcome = uncertain(outcome.provider_message or "the answer makes no sense")
         return Settlement(
@@ -192,7 +202,7 @@ class ChannelSender:
             again_in=again_in,
             recipient=pending.recipients[row],
             report_within=self._report_within if outcome.fate is Fate.ACCEPTED else None,
-        )
+        ).timely()
 
     def _pause(self, attempt: int, outcome: Outcome) -> float:
         """Seconds until the next try. A carrier that says "too fast" means the whole channel; one that has
@@ -203,8 +213,3 @@ class ChannelSender:
         if outcome.error is ErrorClass.THROTTLED:
             self._paused_until = asyncio.get_running_loop().time() + min(pause, LONGEST_PAUSE)
         return pause
-
-
-def _age(row: UUID) -> timedelta:
-    """Since the message was accepted; its id holds the time."""
-    return datetime.now(UTC) - datetime.fromtimestamp((row.int >> 80) / 1000, UTC)

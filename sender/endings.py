@@ -15,9 +15,9 @@ from receiver import db
 from receiver.commit import Connection
 from receiver.config import ChannelSettings, Settings
 from receiver.intervene import decision
+from receiver.outbox import PATIENCE
 from receiver.partitions import first_id
 from receiver.sql import qualified
-from sender.channel import PATIENCE
 
 log = structlog.get_logger()
 
@@ -68,11 +68,12 @@ class Endings:
         return sum(row["ended"] for row in rows)
 
     async def _settle(self, connection: Connection, channel: ChannelSettings, becomes: Status) -> int:
-        """Decides what has been uncertain for too long, as a person would; answers with how many it found."""
+        """Decides what has been uncertain for too long, as a person would; answers with their number."""
         since = datetime.now(UTC) - timedelta(seconds=channel.uncertain_after)
         found = await connection.fetch(
             self._uncertain, channel.name, since, first_id(since), MOST, timeout=ANSWER
         )
+        decided = 0
         for row in found:
             event = decision(
                 row["message_id"],
@@ -84,4 +85,5 @@ class Endings:
             )
             if await connection.fetchval(self._decide, event, timeout=ANSWER):
                 log.info("settled", id=str(row["message_id"]), channel=channel.name, status=str(becomes))
-        return len(found)
+                decided += 1
+        return decided

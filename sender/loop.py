@@ -1,30 +1,39 @@
-"""The sender process: a `ChannelSender` per channel, one ear for new work, one eye on dead leases."""
+"""The sender process: per channel its sends and polls; for all channels one ear for new work, one eye on
+leases, and what waits on disk for Postgres."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from itertools import chain
+from uuid import UUID
 
 import structlog
 
-from receiver import optouts, secrets
+from receiver import db, optouts, secrets, spool, spooled
 from receiver.config import Settings
+from receiver.drain import Drain
 from receiver.fetching import Fetching
 from receiver.http import Client
 from receiver.ingest import Ingest
-from receiver.media import store_of
+from receiver.media import Store, store_of
 from receiver.metrics.sheet import Sheet, recording
-from receiver.outbox import Outbox, Settlement, uncertain
+from receiver.optouts import OptOuts
+from receiver.outbox import Outbox
 from receiver.providers.base import Provider
+from receiver.spool import Spool
 from receiver.wakeup import listen, outbox_channel
+from sender.answers import Answers
+from sender.call import Calls
 from sender.channel import ChannelSender
 from sender.endings import Endings
 from sender.files import OutgoingFiles
+from sender.leases import Leases
 from sender.poll import Poll
+from sender.settling import Settling
 from sender.silence import Silence
 
 log = structlog.get_logger()
 
-#: seconds between looks for leases that ran out
-LEASE_LOOK = 5.0
 #: seconds that calls under way get when the process is told to stop
 GRACE = 7.0
 
@@ -36,66 +45,84 @@ async def run(settings: Settings, providers: Mapping[str, Provider], stop: async
 
 
 async def _send(settings: Settings, providers: Mapping[str, Provider], stop: asyncio.Event) -> None:
-    outbox = Outbox(settings.database_url, settings.db_schema)
     keys = secrets.load(settings)
-    store = store_of(settings, keys)
-    opt_outs = optouts.configured(settings, keys)
-    ingest = Ingest(settings.database_url, settings.db_schema, store, opt_outs)
+    store, opt_outs = store_of(settings, keys), optouts.configured(settings, keys)
     files = OutgoingFiles(store, settings.private_networks)
-    await outbox.open()
-    ingest.open()
-    async with Client() as client:
-        senders = [
-            ChannelSender(channel, providers[channel.provider], outbox, client, files)
-            for channel in settings.channels.values()
-        ]
+    async with (
+        _settling(settings) as (outbox, settling),
+        _ingesting(settings, providers, store, opt_outs) as ingest,
+        Client() as client,
+    ):
+        tasks, senders, answers = [], [], {}
+        for channel in settings.channels.values():
+            provider = providers[channel.provider]
+            own = answers[channel.name] = Answers(channel, provider, ingest)
+            calls = Calls(channel, provider, client, files, own.keep_unread)
+            senders.append(ChannelSender(channel, provider, outbox, calls, settling))
+            if channel.poll:
+                tasks.append(Poll(settings, channel, provider, client, own).run())
 
         def wake() -> None:
             for sender in senders:
                 sender.wake()
 
-        tasks = [asyncio.create_task(sender.run()) for sender in senders]
-        tasks.append(asyncio.create_task(_watch_leases(outbox, settings, providers)))
-        tasks.append(asyncio.create_task(Silence(settings, providers, client, ingest).run()))
-        tasks.append(asyncio.create_task(Endings(settings).run()))
-        tasks.extend(
-            asyncio.create_task(Poll(settings, channel, providers, client, ingest).run())
-            for channel in settings.channels.values()
-            if channel.poll
-        )
-        tasks.append(asyncio.create_task(Fetching(settings, store, opt_outs).run()))
-        tasks.append(asyncio.create_task(listen(settings, outbox_channel(settings.db_schema), wake)))
+        def busy() -> set[UUID]:
+            return set(chain(settling.in_hand, *(sender.under_way for sender in senders)))
+
+        tasks += [
+            *(sender.run() for sender in senders),
+            settling.run(),
+            Leases(outbox, settings, providers, busy).run(),
+            Silence(settings, providers, client, answers).run(),
+            Endings(settings).run(),
+            Fetching(settings, store, opt_outs).run(),
+            listen(settings, outbox_channel(settings.db_schema), wake),
+        ]
+        running = [asyncio.create_task(task) for task in tasks]
         log.info("sending", channels=sorted(settings.channels))
-        await stop.wait()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(sender.finish(GRACE) for sender in senders))
-    await asyncio.gather(ingest.close(), outbox.close())
-
-
-async def _watch_leases(outbox: Outbox, settings: Settings, providers: Mapping[str, Provider]) -> None:
-    while True:
         try:
-            await _settle_dead_calls(outbox, settings, providers)
-        except Exception as error:  # noqa: BLE001 - the database is away: look again
-            log.warning("cannot look for dead leases", reason=f"{type(error).__name__}: {error}")
-        await asyncio.sleep(LEASE_LOOK)
+            await stop.wait()
+        finally:
+            settling.stop()
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            await asyncio.gather(*(sender.finish(GRACE) for sender in senders))
 
 
-async def _settle_dead_calls(outbox: Outbox, settings: Settings, providers: Mapping[str, Provider]) -> None:
-    for row in await outbox.expire_leases():
-        channel = settings.channels.get(row["channel"])
-        provider = providers[channel.provider].name if channel else ""
-        log.warning("call without an end", id=str(row["id"]), channel=row["channel"])
-        await outbox.settle(
-            Settlement(
-                row["id"],
-                row["kind"],
-                row["submission_id"],
-                row["attempt"],
-                row["channel"],
-                provider,
-                uncertain("the sender ended during the call"),
-            )
-        )
+@asynccontextmanager
+async def _settling(settings: Settings) -> AsyncIterator[tuple[Outbox, Settling]]:
+    outbox = Outbox(settings.database_url, settings.db_schema)
+    where = spool.answers(settings.data_dir.absolute()) if settings.spool else None
+    settling = Settling(outbox, where)
+    await outbox.open()
+    settling.open()
+    try:
+        yield outbox, settling
+    finally:
+        await settling.close()
+        await outbox.close()
+
+
+@asynccontextmanager
+async def _ingesting(
+    settings: Settings, providers: Mapping[str, Provider], store: Store, opt_outs: OptOuts
+) -> AsyncIterator[Ingest]:
+    """What carriers tell when they are asked, with a spool for the time that Postgres is away."""
+    own = Spool(spool.directory(settings.data_dir.absolute())) if settings.spool else None
+    ingest = Ingest(settings.database_url, settings.db_schema, store, opt_outs, own)
+    ingest.open()
+    drain = None
+    if own:
+
+        async def check() -> None:
+            await db.check(settings.database_url, settings.db_schema)
+
+        drain = Drain(own, ingest, spooled.reader(settings.channels, providers), check)
+        await drain.open(checked=True)
+    try:
+        yield ingest
+    finally:
+        if drain:
+            await drain.close()
+        await ingest.close()

@@ -1,20 +1,18 @@
 """Fetches what waits with a carrier, for accounts to which it does not call back."""
 
 import asyncio
-from collections.abc import Mapping
 from datetime import timedelta
 
 import structlog
 
-from models.events import Event, Unreadable
+from models.events import Event
 from receiver import db
+from receiver.answered import Asked
 from receiver.config import ChannelSettings, Settings
-from receiver.correlate import source_of
 from receiver.http import AnswerLost, Client, NotSent
-from receiver.ingest import Ingest
 from receiver.providers.base import Provider
 from receiver.sql import qualified
-from sender.answers import keep
+from sender.answers import Answers
 
 log = structlog.get_logger()
 
@@ -29,13 +27,12 @@ class Poll:
         self,
         settings: Settings,
         channel: ChannelSettings,
-        providers: Mapping[str, Provider],
+        provider: Provider,
         client: Client,
-        ingest: Ingest,
+        answers: Answers,
     ) -> None:
-        self._settings, self._channel, self._provider = settings, channel, providers[channel.provider]
-        self._source = source_of(channel, self._provider)
-        self._client, self._ingest = client, ingest
+        self._settings, self._channel, self._provider = settings, channel, provider
+        self._client, self._answers = client, answers
         self._turn = qualified("SELECT postback.take_turn($1, $2)", settings.db_schema)
 
     async def run(self) -> None:
@@ -66,14 +63,11 @@ class Poll:
             if call is None:
                 return
             answer = await self._client.call(call)
-            try:
-                events, more = self._provider.polled(answer, self._channel)
-            except Unreadable as error:
-                await keep(self._ingest, self._source, answer, error)
-                return
-            if events:
-                await keep(self._ingest, self._source, answer, events)
-                told += events
+            events = await self._answers.keep(Asked.POLL, answer)
+            if events is None:
+                return  # what stays on the carrier's list comes again
+            told += events
+            _, more = self._provider.polled(answer, self._channel)
             if not more:
                 break
         # only what is stored is taken off the carrier's list

@@ -11,18 +11,17 @@ import asyncpg
 import structlog
 from uuid_utils.compat import uuid7
 
-from models.events import Unreadable
 from models.reference import INTERNAL
 from models.status import Status, bits
 from receiver import db
+from receiver.answered import Asked
 from receiver.config import Settings
-from receiver.correlate import key, source_of
+from receiver.correlate import key
 from receiver.http import AnswerLost, Client, NotSent
-from receiver.ingest import Ingest
 from receiver.providers.base import Provider
 from receiver.rows import EventRow
 from receiver.sql import qualified
-from sender.answers import keep
+from sender.answers import Answers
 
 log = structlog.get_logger()
 
@@ -32,10 +31,14 @@ LOOK, MOST, LEASE = 1.0, 100, timedelta(minutes=2)
 
 class Silence:
     def __init__(
-        self, settings: Settings, providers: Mapping[str, Provider], client: Client, ingest: Ingest
+        self,
+        settings: Settings,
+        providers: Mapping[str, Provider],
+        client: Client,
+        answers: Mapping[str, Answers],
     ) -> None:
         self._settings, self._providers = settings, providers
-        self._client, self._ingest = client, ingest
+        self._client, self._answers = client, answers
         self._overdue = qualified("SELECT * FROM postback.overdue($1, $2)", settings.db_schema)
         self._give_up = qualified("SELECT postback.give_up($1)", settings.db_schema)
 
@@ -73,12 +76,7 @@ class Silence:
         except (NotSent, AnswerLost) as error:
             log.warning("no answer", channel=channel.name, id=str(row["message_id"]), reason=str(error))
             return
-        try:
-            events = provider.told(answer, channel)
-        except Unreadable as error:
-            await keep(self._ingest, source_of(channel, provider), answer, error)
-        else:
-            await keep(self._ingest, source_of(channel, provider), answer, events)
+        await self._answers[channel.name].keep(Asked.QUESTION, answer)
 
 
 def _unconfirmed(row: asyncpg.Record) -> EventRow:

@@ -10,11 +10,15 @@ import pytest
 from receiver import secrets
 from receiver.app import providers_of
 from receiver.http import Client
+from receiver.ingest import Ingest
 from receiver.media import store_of
 from receiver.outbox import Outbox
 from sender import loop
+from sender.answers import Answers
+from sender.call import Calls
 from sender.channel import ChannelSender
 from sender.files import OutgoingFiles
+from sender.settling import Settling
 from tests.support.beds import connect
 from tests.support.installation import CHANNEL, THEM, US, installation
 
@@ -207,7 +211,7 @@ async def test_an_expired_claim_is_queued_again_and_an_expired_call_is_uncertain
         home.start_sender()
 
         await home.until(claimed["id"], "delivered")
-        uncertain = await home.until(called["id"], "uncertain")
+        uncertain = await home.until(called["id"], "uncertain", within=30)
         assert "unknown" == uncertain["outcome"]
         assert 1 == len(await home.journal())
 
@@ -320,7 +324,11 @@ async def test_a_channel_that_hears_of_work_in_the_moment_it_is_to_end_ends(
         channel = home.settings.channels[CHANNEL]
         providers = providers_of(home.settings)
         files = OutgoingFiles(store_of(home.settings, secrets.load(home.settings)), ())
-        sender = ChannelSender(channel, providers[channel.provider], outbox, client, files)
+        provider = providers[channel.provider]
+        calls = Calls(
+            channel, provider, client, files, Answers(channel, provider, Ingest("", "")).keep_unread
+        )
+        sender = ChannelSender(channel, provider, outbox, calls, Settling(outbox, None))
         running = asyncio.create_task(sender.run())
         await asyncio.sleep(0.2)  # it has looked, and waits
 

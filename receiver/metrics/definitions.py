@@ -116,6 +116,12 @@ SPOOL_BYTES = Gauge("postback_spool_bytes", "Room on disk that the spool takes."
 SPOOL_DAMAGED_FILES = Gauge(
     "postback_spool_damaged_files", "Spool files that were found damaged and set aside.", largest=True
 )
+ANSWERS_WAITING = Gauge(
+    "postback_answers_waiting", "Carriers' answers to sends that wait to be written to Postgres."
+)
+ANSWERS_AGE_SECONDS = Gauge(
+    "postback_answers_age_seconds", "How long the oldest of them has been waiting.", largest=True
+)
 PROCESSES = Gauge("postback_processes", "Living processes on this data directory, by kind.", ("kind",))
 
 INSTRUMENTS: dict[str, Instrument] = by_name(
@@ -144,6 +150,8 @@ INSTRUMENTS: dict[str, Instrument] = by_name(
         SPOOL_AGE_SECONDS,
         SPOOL_BYTES,
         SPOOL_DAMAGED_FILES,
+        ANSWERS_WAITING,
+        ANSWERS_AGE_SECONDS,
         PROCESSES,
     )
 )

@@ -1,13 +1,14 @@
 """A call on its way out of the queue: the rows that are claimed for it, then the submission to make."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import orjson
+from uuid_utils.compat import uuid7
 
 from models.events import OutgoingMedia, StoredFile, Submission
 
@@ -20,12 +21,17 @@ CALL_WITH_FILES_LEASE = timedelta(seconds=75)
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The rows of one call that this sender may make, *turn_in* seconds from now under the channel's rate."""
+    """The rows of one call that this sender may make, *turn_in* seconds from now under the channel's rate.
+
+    *submission_id* is the call's, if it comes to one; *until* is when the claim ends, on database time.
+    """
 
     ids: tuple[UUID, ...]
     turn_in: float
     per_recipient: bool = False
     call_lease: timedelta = CALL_LEASE
+    until: datetime | None = None
+    submission_id: UUID = field(default_factory=uuid7)
 
 
 @dataclass(frozen=True, slots=True)

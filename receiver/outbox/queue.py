@@ -3,11 +3,10 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
-from uuid_utils.compat import uuid7
 
 from receiver import db
 from receiver.commit import Connection, GroupCommit
@@ -25,13 +24,16 @@ class Outbox:
     def __init__(self, database_url: str, schema: str) -> None:
         self._url = database_url
         self._claim = qualified("SELECT * FROM postback.claim($1, $2, $3, $4, $5)", schema)
-        self._begin = qualified("SELECT * FROM postback.begin_calls($1, $2, $3, $4)", schema)
+        self._begin = qualified("SELECT * FROM postback.begin_calls($1, $2, $3, $4, $5)", schema)
         self._settle = qualified("SELECT postback.settle($1, $2, $3)", schema)
         self._expire = qualified("SELECT * FROM postback.expire_leases()", schema)
+        self._lapse = qualified("SELECT postback.lapse($1, $2, $3)", schema)
         self._pool: asyncpg.Pool[asyncpg.Record]
-        self._begins = GroupCommit[Claim, PendingCall | None](self._connect, self._write_begins, name="calls")
+        self._begins = GroupCommit[Claim, PendingCall | None](
+            self._connect, self._write_begins, repeatable=True, name="calls"
+        )
         self._settlements = GroupCommit[Settlement, None](
-            self._connect, self._write_settlements, name="settlements"
+            self._connect, self._write_settlements, repeatable=True, name="settlements"
         )
 
     async def open(self) -> None:
@@ -64,20 +66,37 @@ class Outbox:
                 turn_in=max(members[0]["turn_in"].total_seconds(), 0.0),
                 per_recipient=recipients_per_call > 1 and members[0]["kind"] == "message",
                 call_lease=call_lease,
+                until=members[0]["claimed_until"],
             )
             for _, members in sorted(shared.items())
         ]
 
     async def begin(self, claim: Claim) -> PendingCall | None:
-        """Marks *claim* as ``calling``; None when it was lost meanwhile."""
+        """Marks *claim* as ``calling``; None when it was lost meanwhile. Marking twice is marking once.
+
+        Raises ``Unavailable``, and then nobody knows whether it is marked.
+        """
         return await self._begins.put(claim)
 
     async def settle(self, settlement: Settlement) -> None:
+        """Writes what became of a call; twice is once. Raises ``Unavailable`` and ``Poisoned``."""
         await self._settlements.put(settlement)
 
     async def expire_leases(self) -> list[asyncpg.Record]:
-        """Queues dead claims again; answers with the calls whose sender died before it could settle them."""
+        """Queues dead claims again; answers with the calls whose time is over and that nobody has settled."""
         return await self._fetch(self._expire)
+
+    async def lapse(self, calls: Sequence[Settlement]) -> list[UUID]:
+        """Gives up *calls* that `expire_leases` told of; answers with the ids of those that were not settled
+        meanwhile. An answer to one of them still counts when it comes."""
+        [row] = await self._fetch(
+            self._lapse,
+            [call.id for call in calls],
+            [call.submission_id for call in calls],
+            [event for call in calls if call.kind == "message" for event in events(call)],
+        )
+        given_up: list[UUID] = row[0]
+        return given_up
 
     async def _fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
         async with db.pooled(self._pool, PATIENCE) as connection:
@@ -90,28 +109,30 @@ class Outbox:
     async def _write_begins(
         self, connection: Connection, claims: Sequence[Claim]
     ) -> list[PendingCall | None]:
-        submissions = [uuid7() for _ in claims]
         members = [(row, call) for call, claim in enumerate(claims) for row in claim.ids]
         rows = await connection.fetch(
             self._begin,
             [row for row, _ in members],
-            [submissions[call] for _, call in members],
+            [claims[call].submission_id for _, call in members],
             [claims[call].per_recipient for _, call in members],
             [claims[call].call_lease for _, call in members],
+            [claims[call].until for _, call in members],
         )
         begun: dict[UUID, list[asyncpg.Record]] = defaultdict(list)
         for row in rows:
             begun[row["submission_id"]].append(row)
-        return [pending_call(begun[one]) if one in begun else None for one in submissions]
+        return [
+            pending_call(begun[claim.submission_id]) if claim.submission_id in begun else None
+            for claim in claims
+        ]
 
     async def _write_settlements(
         self, connection: Connection, settlements: Sequence[Settlement]
     ) -> list[None]:
-        now = datetime.now(UTC)
         await connection.fetch(
             self._settle,
             [settled(s) for s in settlements],
-            [event for s in settlements if s.kind == "message" for event in events(s, now)],
+            [event for s in settlements if s.kind == "message" for event in events(s)],
             [template(s) for s in settlements if s.kind == "template" and s.again_in is None],
         )
         return [None] * len(settlements)

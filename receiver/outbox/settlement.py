@@ -1,8 +1,8 @@
 """What became of a call, and what is written of it: its rows' states, their events, a template's state."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -13,10 +13,14 @@ from models.status import Status, bits
 from receiver.correlate import key
 from receiver.rows import EventRow, SettledRow, TemplateRow
 
+#: how long a message without an expiry of its own is tried
+PATIENCE = timedelta(days=3)
+
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What became of one row of a call; *again_in* seconds until the next try, None when there is none."""
+    """What became of one row of a call, as it was known at *answered_at*; *again_in* seconds until the next
+    try, None when there is none."""
 
     id: UUID
     kind: str
@@ -29,6 +33,32 @@ class Settlement:
     recipient: str | None = None
     #: seconds until a report is overdue, None where none is awaited
     report_within: float | None = None
+    answered_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def timely(self) -> "Settlement":
+        """The same, with an end instead of another try where the message has been tried long enough."""
+        if self.again_in is None or _age(self.id) <= PATIENCE:
+            return self
+        expired = replace(
+            self.outcome, fate=Fate.REFUSED, status=Status.EXPIRED, error=ErrorClass.EXPIRED, retry_after=None
+        )
+        return replace(self, outcome=expired, again_in=None)
+
+    def bare(self, why: str) -> "Settlement":
+        """The same fate without the carrier's words: for an answer of which Postgres takes no word."""
+        outcome = replace(
+            self.outcome,
+            provider_message_ids=(),
+            provider_template_id=None,
+            provider_code=None,
+            provider_message=f"the carrier's words cannot be stored: {why}",
+        )
+        return replace(self, outcome=outcome)
+
+
+def _age(row: UUID) -> timedelta:
+    """Returns the time since the message was accepted; its id holds it."""
+    return datetime.now(UTC) - datetime.fromtimestamp((row.int >> 80) / 1000, UTC)
 
 
 def uncertain(why: str) -> Outcome:
@@ -49,7 +79,7 @@ def _span(seconds: float | None) -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)
 
 
-def events(settlement: Settlement, now: datetime) -> Iterator[EventRow]:
+def events(settlement: Settlement) -> Iterator[EventRow]:
     """The event of a settlement: once per id that the carrier gave, so that each id is kept. They are one
     event under one key all the same."""
     outcome = settlement.outcome
@@ -63,7 +93,7 @@ def events(settlement: Settlement, now: datetime) -> Iterator[EventRow]:
             channel=settlement.channel,
             provider=settlement.provider,
             source="sender",
-            received_at=now,
+            received_at=settlement.answered_at,
             status=outcome.status,
             bits=bits(outcome.status),
             attempt=settlement.attempt,

@@ -1,14 +1,15 @@
-"""Storage only: where carriers' requests wait, on disk, while Postgres is away.
+"""Storage only: where carriers' requests and answers wait, on disk, while Postgres is away.
 
 One SQLite file per process in ``<data_dir>/spool``, owned under a lock; `receiver.ingest` fills it and
-`receiver.drain` empties it. What cannot be read any more lies in ``<data_dir>/spool/damaged``.
+`receiver.drain` empties it. Answers to sends wait in the same form in ``<data_dir>/answers``, with the
+sender. What cannot be read any more lies in ``damaged`` beside the files.
 """
 
-from receiver.spool.claim import directory
+from receiver.spool.claim import answers, directory
 from receiver.spool.erasing import erase, waiting
 from receiver.spool.file import Kept, Record
 from receiver.spool.keeper import Figures, SpoolError, SpoolFull
-from receiver.spool.spool import CAPACITY, Spool, abandoned
+from receiver.spool.spool import CAPACITY, Spool, abandoned, created
 
 __all__ = [
     "CAPACITY",
@@ -19,6 +20,8 @@ __all__ = [
     "SpoolError",
     "SpoolFull",
     "abandoned",
+    "answers",
+    "created",
     "directory",
     "erase",
     "waiting",

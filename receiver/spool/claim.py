@@ -13,7 +13,14 @@ SUFFIX = ".sqlite"
 
 
 def directory(data_dir: Path) -> Path:
+    """Where requests wait."""
     return data_dir / "spool"
+
+
+def answers(data_dir: Path) -> Path:
+    """Where what carriers answered to sends waits: whoever adopts a file of the other takes what is in it for
+    requests."""
+    return data_dir / "answers"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ def waiting(data_dir: Path) -> int:
 
 
 def erase(data_dir: Path, forms: Collection[str]) -> int:
-    """Removes every record that holds one of *forms*, such as a number's digits, anywhere; the number of
-    records removed. Raises ``OSError`` and ``sqlite3.Error``.
+    """Removes every record, of a request or an answer, that holds one of *forms*, such as a number's digits,
+    anywhere; the number of records removed. Raises ``OSError`` and ``sqlite3.Error``.
 
     The files of living processes are reached as well: SQLite keeps writers apart. What such a process has
     read a moment ago is on its way into Postgres, so erase here first and in Postgres after that. In files
@@ -34,13 +34,14 @@ def erase(data_dir: Path, forms: Collection[str]) -> int:
     if not found:
         return 0
     wanted = re.compile(b"|".join(map(re.escape, found)))
-    where, removed = claim.directory(data_dir), 0
-    _mend(where)
-    for path in _files(where):
-        with closing(SpoolFile(path)) as file:
-            removed += _erased(file, wanted)
-    for path in (where / damage.DIRECTORY).glob("*"):
-        _mask(path, wanted, max(map(len, found)))
+    removed = 0
+    for where in (claim.directory(data_dir), claim.answers(data_dir)):
+        _mend(where)
+        for path in _files(where):
+            with closing(SpoolFile(path)) as file:
+                removed += _erased(file, wanted)
+        for path in (where / damage.DIRECTORY).glob("*"):
+            _mask(path, wanted, max(map(len, found)))
     return removed
 
 

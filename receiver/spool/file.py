@@ -88,10 +88,11 @@ class SpoolFile:
         """Returns when everything since `begin` would survive a loss of power."""
         self._connection.execute("COMMIT")
 
-    def add(self, row: Row, seq: int | None = None) -> None:
-        """*row* is what `packed` made; *seq* is the next one unless given."""
-        self._connection.execute(_INSERT, (seq, *row))
+    def add(self, row: Row, seq: int | None = None) -> int:
+        """The number under which *row*, what `packed` made, is added; *seq* is the next one unless given."""
+        added = self._connection.execute(_INSERT, (seq, *row))
         self.records += 1
+        return added.lastrowid or 0
 
     def first(self, limit: int, after: int = 0) -> list[Kept]:
         """The oldest records behind *after*: *limit* at most, fewer where they are large.

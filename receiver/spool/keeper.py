@@ -97,11 +97,11 @@ class Keeper:
             self._fail(error)
             raise SpoolError(f"{type(error).__name__}: {error}") from error
 
-    def add(self, row: Row, file: SpoolFile) -> None:
-        """As a job: a record, where there is room for it."""
+    def add(self, row: Row, file: SpoolFile) -> int:
+        """As a job: a record, where there is room for it; answers with its number."""
         if not self._room:
             raise SpoolFull("the spool is full")
-        file.add(row)
+        return file.add(row)
 
     def move_aside(self, kept: Kept, file: SpoolFile) -> None:
         """As a job: a record goes to what is damaged."""

@@ -71,14 +71,14 @@ class Spool:
         """Writes nothing of anybody's, to see whether it could. Raises ``SpoolError``."""
         await self._done(SpoolFile.prove)
 
-    async def put(self, record: Record) -> None:
+    async def put(self, record: Record) -> Kept:
         """Returns when *record* would survive a loss of power. Raises ``SpoolError``."""
         if self._keeper.full:
             raise SpoolFull("the spool is full")
         if not record.authentic and self._keeper.crowded:
             raise SpoolFull("the rest of the spool is for requests that are proven")
         row = packed(record)
-        await self._done(partial(self._keeper.add, row))
+        return Kept(await self._done(partial(self._keeper.add, row)), record)
 
     async def first(self, limit: int, after: int = 0) -> list[Kept]:
         """The oldest records behind number *after*, *limit* at most, in the order of their arrival. Raises
@@ -134,6 +134,11 @@ class Spool:
             ended = job is None
             if jobs:
                 yield jobs
+
+
+def created(where: Path) -> Spool:
+    """A spool with a new file, whatever lies there. Raises ``OSError``."""
+    return Spool(where, claim.new(where))
 
 
 def abandoned(where: Path) -> Iterator[Spool]:

@@ -23,7 +23,7 @@ BEGIN
         SELECT q.channel FROM postback.queued_channels() q
         WHERE q.channel <> ALL (known)
             AND (SELECT true FROM postback.outbox o
-                 WHERE o.state <> 'queued' AND o.channel = q.channel LIMIT 1) IS NULL);
+                 WHERE o.state IN ('claimed', 'calling') AND o.channel = q.channel LIMIT 1) IS NULL);
     late := ARRAY(
         SELECT o.id FROM postback.outbox o
         LEFT JOIN LATERAL (

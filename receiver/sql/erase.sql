@@ -49,6 +49,7 @@ DECLARE
     files bytea[];
 BEGIN
     PERFORM FROM postback.message m WHERE m.id = the_message FOR UPDATE;
+    DELETE FROM postback.outbox o WHERE o.id = the_message AND o.state = 'uncertain';
     IF EXISTS (SELECT FROM postback.outbox o WHERE o.id = the_message) THEN
         RETURN NULL;
     END IF;

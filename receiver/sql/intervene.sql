@@ -14,13 +14,16 @@ BEGIN
     RETURN true;
 END $$;
 
--- The same for somebody who is being erased.
+-- The same for somebody who is being erased. A call that was given up is not made again, whatever comes of it.
 CREATE FUNCTION postback.cancel_for(the_message uuid, the_channel text) RETURNS boolean
 LANGUAGE sql SET jit = off AS $$
+    DELETE FROM postback.outbox WHERE id = the_message AND state = 'uncertain';
     SELECT postback.cancel(postback.cancellation(the_message, the_channel, 'operator', clock_timestamp()))
 $$;
 
--- Decides a message whose call had no answer, as long as no report has decided it.
+-- Decides a message whose call had no answer, as long as no report has decided it, and no other call is under
+-- way for it: an answer that came late may have shown that nothing was sent, and queued it again. What is
+-- decided is not sent any more.
 CREATE FUNCTION postback.decide(event postback.event_in) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
 BEGIN
@@ -28,6 +31,10 @@ BEGIN
     WHERE id = event.message_id AND seen >= :uncertain_bit AND seen < :uncertain_bit * 2
     FOR NO KEY UPDATE;
     IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    DELETE FROM postback.outbox WHERE id = event.message_id AND state <> 'calling';
+    IF EXISTS (SELECT FROM postback.outbox WHERE id = event.message_id) THEN
         RETURN false;
     END IF;
     PERFORM postback.append(ARRAY[event], ARRAY[event.message_id], NULL);

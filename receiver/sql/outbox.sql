@@ -1,10 +1,10 @@
 -- Reserves queued rows of a channel for up to `calls` calls. Rows of one batch share a call, `per_call` of
 -- them at most; `call` numbers the calls from 1. With a `spacing` between calls, turns are given out no
 -- further ahead than a quarter of a second, one after the other over all senders, on database time;
--- `turn_in` says how long each has to wait for its own.
+-- `turn_in` says how long each has to wait for its own; `claimed_until` tells this claim from any other one.
 CREATE FUNCTION postback.claim(
     the_channel text, calls integer, per_call integer, spacing interval, lease interval
-) RETURNS TABLE (id uuid, kind varchar, call bigint, turn_in interval)
+) RETURNS TABLE (id uuid, kind varchar, call bigint, turn_in interval, claimed_until timestamptz)
 LANGUAGE plpgsql SET lock_timeout = '500ms'
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_nestloop = off AS $$
 #variable_conflict use_column
@@ -45,7 +45,7 @@ BEGIN
     RETURN QUERY
     UPDATE postback.outbox o SET state = 'claimed', lease_until = moment + lease
     FROM unnest(ids, turns) AS g (id, call) WHERE o.id = g.id AND o.id = ANY (ids)
-    RETURNING o.id, o.kind, g.call, first_turn - moment + coalesce(spacing, '0') * (g.call - 1);
+    RETURNING o.id, o.kind, g.call, first_turn - moment + coalesce(spacing, '0') * (g.call - 1), o.lease_until;
 END $$;
 
 -- The second mark, committed just before the requests leave: claimed -> calling. The submissions' rows are
@@ -54,9 +54,12 @@ END $$;
 -- What its person has opted out of since it was queued ends here, and no carrier is called: an opt-out that is
 -- committed before the mark always wins. (One that is not holds the row's lock, or will find it marked.) Only
 -- its own confirmation passes what somebody said.
+-- Marking again under the same submission is marking once, for a caller who never heard whether it was done.
+-- `claims` are the `claimed_until` of the rows: a statement that was held up on its way marks nothing that
+-- was claimed anew since.
 -- Here and in `settle` ids are compared with the array too, for the reason that `located` gives.
 CREATE FUNCTION postback.begin_calls(
-    ids uuid[], submissions uuid[], per_recipient boolean[], leases interval[]
+    ids uuid[], submissions uuid[], per_recipient boolean[], leases interval[], claims timestamptz[] DEFAULT NULL
 ) RETURNS TABLE (
     id uuid, submission_id uuid, kind varchar, attempt integer, our_number varchar, contact varchar,
     message_kind varchar, text varchar, subject varchar, fallback_text varchar, expires_at timestamptz,
@@ -81,9 +84,13 @@ BEGIN
     RETURN QUERY
     WITH calling AS (
         UPDATE postback.outbox o SET state = 'calling', lease_until = clock_timestamp() + w.lease,
-            attempts = o.attempts + 1, submission_id = w.submission_id
-        FROM unnest(ids, submissions, per_recipient, leases) AS w (id, submission_id, per_recipient, lease)
-        WHERE o.id = w.id AND o.id = ANY (ids) AND o.state = 'claimed' AND o.lease_until > clock_timestamp()
+            attempts = o.attempts + (o.state = 'claimed')::integer, submission_id = w.submission_id
+        FROM unnest(ids, submissions, per_recipient, leases, claims)
+            AS w (id, submission_id, per_recipient, lease, claimed_until)
+        WHERE o.id = w.id AND o.id = ANY (ids)
+            AND (o.state = 'claimed' AND o.lease_until > clock_timestamp()
+                    AND (w.claimed_until IS NULL OR o.lease_until = w.claimed_until)
+                 OR o.state = 'calling' AND o.submission_id = w.submission_id)
             AND (SELECT true FROM postback.opt_out l
                  WHERE l.contact = ANY (postback.spellings(o.contact)) AND l.contact_hash = ''
                     AND (o.scope IS NULL OR l.our_number = ANY (o.scope))
@@ -124,7 +131,9 @@ BEGIN
 END $$;
 
 -- What came of the calls: events on their messages, news of templates, and the rows leave the outbox or are
--- queued again. A row that another sender has taken over since is left to it.
+-- queued again. It counts however late it comes, and as often as it comes: also after the call was given up
+-- (`lapse`). A row that another sender has taken over since is left to it, and one of which a report or a
+-- person has told more meanwhile is not queued again.
 CREATE FUNCTION postback.settle(
     settled postback.settled_in[], events postback.event_in[], templates postback.template_in[]
 ) RETURNS void
@@ -145,9 +154,13 @@ BEGIN
     WHERE o.id = ANY (ids) ORDER BY o.id FOR UPDATE OF o;
     UPDATE postback.outbox o SET state = 'queued', next_at = clock_timestamp() + s.again_in, lease_until = NULL
     FROM unnest(settled) s
-    WHERE s.id = o.id AND o.id = ANY (ids) AND s.submission_id = o.submission_id AND s.again_in IS NOT NULL;
+    WHERE s.id = o.id AND o.id = ANY (ids) AND s.submission_id = o.submission_id AND s.again_in IS NOT NULL
+        AND o.state IN ('calling', 'uncertain')
+        AND (SELECT true FROM postback.message m WHERE m.id = o.id AND m.seen >= :queued_bit) IS NULL
+        AND (SELECT true FROM postback.template t WHERE t.id = o.id AND t.provider_template_id IS NOT NULL) IS NULL;
     DELETE FROM postback.outbox o USING unnest(settled) s
-    WHERE s.id = o.id AND o.id = ANY (ids) AND s.submission_id = o.submission_id AND s.again_in IS NULL;
+    WHERE s.id = o.id AND o.id = ANY (ids) AND s.submission_id = o.submission_id
+        AND o.state IN ('calling', 'uncertain');
     INSERT INTO postback.awaited_report (message_id, due)
     SELECT s.id, clock_timestamp() + s.report_within FROM unnest(settled) s WHERE s.report_within IS NOT NULL
     ON CONFLICT DO NOTHING;
@@ -166,7 +179,8 @@ BEGIN
 END $$;
 
 -- Leases that ran out: a claim whose sender died before the call is queued again; a call whose sender died
--- may have reached the carrier, so it is not made again: its row is the answer, for the caller to settle.
+-- may have reached the carrier, so it is not made again: its row is the answer, for the caller to `lapse`.
+-- Lapsed rows leave when no answer can queue them any more: a message is tried for three days.
 CREATE FUNCTION postback.expire_leases() RETURNS TABLE (
     id uuid, submission_id uuid, kind varchar, channel varchar, attempt integer)
 LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
@@ -176,9 +190,39 @@ BEGIN
     FROM (SELECT x.id FROM postback.outbox x WHERE x.state = 'claimed' AND x.lease_until < clock_timestamp()
           ORDER BY x.id FOR UPDATE SKIP LOCKED) lost
     WHERE o.id = lost.id;
+    DELETE FROM postback.outbox o
+    WHERE o.state = 'uncertain' AND o.lease_until < clock_timestamp() - interval '4 days';
     RETURN QUERY
     SELECT o.id, o.submission_id, o.kind, o.channel, o.attempts FROM postback.outbox o
     WHERE o.state = 'calling' AND o.lease_until < clock_timestamp();
+END $$;
+
+-- Gives up calls of which nobody has written in their time what came of them: `events` say so on their
+-- messages, but for those of which a report has told since. The rows stay, as `uncertain`: an answer that comes
+-- late may show that nothing was sent. Answers with the ids of what was given up; a row that was settled
+-- meanwhile is none of them.
+CREATE FUNCTION postback.lapse(ids uuid[], submissions uuid[], events postback.event_in[]) RETURNS uuid[]
+LANGUAGE plpgsql SET lock_timeout = '500ms' SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+DECLARE
+    lapsed uuid[];
+    unknown uuid[];
+BEGIN
+    PERFORM postback.durably();
+    PERFORM FROM postback.message m WHERE m.id = ANY (ids) ORDER BY m.id FOR NO KEY UPDATE;
+    PERFORM FROM postback.outbox o WHERE o.id = ANY (ids) ORDER BY o.id FOR UPDATE;
+    WITH late AS (
+        UPDATE postback.outbox o SET state = 'uncertain'
+        FROM unnest(ids, submissions) AS w (id, submission_id)
+        WHERE o.id = w.id AND o.id = ANY (ids) AND o.submission_id = w.submission_id
+            AND o.state = 'calling' AND o.lease_until < clock_timestamp()
+        RETURNING o.id
+    )
+    SELECT array_agg(l.id) INTO lapsed FROM late l;
+    SELECT array_agg(m.id) INTO unknown FROM postback.message m WHERE m.id = ANY (lapsed) AND m.seen < :queued_bit;
+    PERFORM postback.append(
+        events, ARRAY(SELECT CASE WHEN e.message_id = ANY (unknown) THEN e.message_id END
+                      FROM unnest(events) WITH ORDINALITY e ORDER BY e.ordinality), NULL);
+    RETURN coalesce(lapsed, '{}');
 END $$;
 
 -- Whether it is the caller's turn to do what is done once per `spacing` over all processes.

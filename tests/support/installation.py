@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -117,10 +118,20 @@ async def installation(
     database_url: str, provider: str = "sinch_mms", *, sender: bool = True, **channel: Any
 ) -> AsyncIterator[Installation]:
     """One channel to *provider*'s practice carrier; *channel* are further keys of it, "from" included."""
+    with TemporaryDirectory() as data_dir:
+        async with _installation(database_url, provider, data_dir, sender=sender, **channel) as installed:
+            yield installed
+
+
+@asynccontextmanager
+async def _installation(
+    database_url: str, provider: str, data_dir: str, *, sender: bool, **channel: Any
+) -> AsyncIterator[Installation]:
     async with running_simulator([]) as carrier_url:
         settings = config.settings(
             {
                 "database_url": database_url,
+                "data_dir": data_dir,
                 "secret_key": "a key for tests",
                 "channels": {CHANNEL: {**channel_keys(provider, carrier_url), **channel}},
             }
@@ -137,8 +148,10 @@ async def installation(
                 installed = Installation(api, carrier, settings, account)
                 if sender:
                     installed.start_sender()
-                yield installed
-                await installed.stop_sender()
+                try:
+                    yield installed
+                finally:
+                    await installed.stop_sender()
 
 
 async def _key(settings: Settings) -> str:

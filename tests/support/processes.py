@@ -69,9 +69,10 @@ def frozen(pid: int) -> Iterator[None]:
     """*pid* and its children do nothing. A server gives no answer then, neither on its connections nor on new
     ones: the kernel still accepts them."""
     pids = [pid, *children(pid)]
-    for one in pids:
-        os.kill(one, signal.SIGSTOP)
     try:
+        for one in pids:
+            with suppress(ProcessLookupError):  # a connection that has just been closed
+                os.kill(one, signal.SIGSTOP)
         yield
     finally:
         for one in pids:

@@ -1,0 +1,86 @@
+"""One call to a carrier: what it says, how it is made, and what its answer means."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from models.errors import ErrorClass
+from models.events import Answer, Call, Fate, Outcome
+from models.status import Status
+from receiver.config import ChannelSettings
+from receiver.http import AnswerLost, Client, NotSent
+from receiver.metrics.definitions import CALL_SECONDS
+from receiver.outbox import PendingCall, uncertain
+from receiver.providers.base import Provider
+from receiver.understand import place_of
+from sender.files import OutgoingFiles, UnusableFile, check_files
+
+log = structlog.get_logger()
+
+
+class Calls:
+    """The calls of *channel*. *keep* takes an answer that our own code could not read, and the reason."""
+
+    def __init__(
+        self,
+        channel: ChannelSettings,
+        provider: Provider,
+        client: Client,
+        files: OutgoingFiles,
+        keep: Callable[[Answer, str], Awaitable[None]],
+    ) -> None:
+        self._channel, self._provider = channel, provider
+        self._client, self._files, self._keep = client, files, keep
+
+    async def outcome(self, pending: PendingCall) -> Outcome:
+        """Makes the call, if there is one to make, and returns what became of it. Raises nothing but
+        ``CancelledError``, and then nobody knows whether the request had left."""
+        try:
+            prepared = await self._prepared(pending)
+        except UnusableFile as error:
+            return Outcome(
+                Fate.REFUSED, status=Status.REJECTED, error=error.error, provider_message=str(error)
+            )
+        except NotSent as error:
+            return Outcome(Fate.NOT_SENT, provider_message=str(error))
+        except Exception as error:  # noqa: BLE001 - a fault of ours: nothing has left
+            log.error("a call cannot be made", channel=self._channel.name, error=place_of(error))
+            return Outcome(Fate.NOT_SENT, provider_message=f"not called: {type(error).__name__}")
+        return prepared if isinstance(prepared, Outcome) else await self._called(prepared)
+
+    async def _prepared(self, pending: PendingCall) -> Call | Outcome:
+        """The call, or why there is none."""
+        submission = pending.submission
+        if submission.expires_at and submission.expires_at <= datetime.now(UTC):
+            return Outcome(
+                Fate.REFUSED,
+                status=Status.EXPIRED,
+                error=ErrorClass.EXPIRED,
+                provider_message="expired before it could be sent",
+            )
+        if pending.awaits_template:
+            return Outcome(Fate.THROTTLED, provider_message="its template is not yet stored with the carrier")
+        if self._provider.takes_files:
+            submission = await self._files.put_into(submission)
+            check_files(submission, self._provider, self._channel)
+        return self._provider.call(submission, self._channel)
+
+    async def _called(self, call: Call) -> Outcome:
+        try:
+            with CALL_SECONDS.time(self._channel.name):
+                answer = await self._client.call(call)
+        except NotSent as error:
+            return Outcome(Fate.NOT_SENT, provider_message=str(error))
+        except AnswerLost as error:
+            return uncertain(f"no answer: {error}")
+        except Exception as error:  # noqa: BLE001 - a fault of ours: it may have left
+            log.error("a call failed", channel=self._channel.name, error=place_of(error))
+            return uncertain(f"the call failed: {type(error).__name__}")
+        try:
+            return self._provider.outcome(answer)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the carrier's words
+            reason = f"the answer could not be read: {type(error).__name__}"
+            log.error("answer not understood", channel=self._channel.name, error=place_of(error))
+            await self._keep(answer, reason)
+            return uncertain(f"{reason} (HTTP {answer.status})")
