@@ -189,6 +189,43 @@ async def test_a_listener_who_stays_is_told_of_the_reset_and_goes_on(
     assert [GAP + 3] == [event["sequence"] for event in at_its_end]
 
 
+async def test_memory_does_not_hide_the_gap(db: asyncpg.Connection, database_url: str) -> None:
+    """This process was told nothing that was lost, and has both sides of the gap in memory; another one had
+    told its listener more."""
+    async with receiver_running(database_url) as receiver:
+        receiver.client.headers["authorization"] = f"Bearer {receiver.key}"
+        async with listener(receiver.client, receiver.url, ids.cursor_of_sequence(0)) as stays:
+            await told(db, "T1", "T2")
+            await stays.events(2)
+            await promoted(db, through=2)
+            await told(db, "T3")
+            heard = await stays.events(1)
+            async with listener(receiver.client, receiver.url, ids.cursor_of_sequence(5)) as ahead:
+                said = [await ahead.next() for _ in range(3)]
+        receiver.app.hush()
+
+    assert [GAP + 3] == [event["sequence"] for event in heard]
+    assert [None, "reset", None] == [fields.get("event") for fields in said]
+    assert ids.cursor_of_sequence(GAP + 3) == said[2]["id"]
+
+
+async def test_a_replay_goes_over_the_gap(database_url: str, tmp_path: Path) -> None:
+    async with forwarding(database_url, tmp_path) as installed, running_app() as app:
+        made = await installed.subscribe(app)
+        installed.forward()
+        await installed.tell("T1", "T2", "T3")
+        await app.first(3)
+        await installed.until(f"/v1/subscribers/{made['id']}", lag=0)
+        await promoted(installed.db, through=2)
+        await installed.tell("T4")
+        await app.first(4)
+        await installed.until(f"/v1/subscribers/{made['id']}", lag=0)
+        await installed.post(f"/v1/subscribers/{made['id']}/replay", after=ids.cursor_of_sequence(0))
+        again = [one.event["sequence"] for one in await app.first(7)][4:]
+
+    assert sorted(again) == [1, 2, GAP + 3]
+
+
 async def test_subscribers_get_everything_on_both_sides_of_the_gap_and_it_is_no_lag(
     database_url: str, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ import structlog
 from receiver.db.address import Address, address
 from receiver.db.connection import Connection, Direct, Pooled
 from receiver.db.errors import DatabaseError, Full, Unreachable, of_connecting
+from receiver.db.hosts import Hosts
 
 log = structlog.get_logger()
 
@@ -44,6 +45,7 @@ class _Known:
     refused: set[str] = field(default_factory=set)
     #: the host to begin with
     first: int = 0
+    hosts: Hosts = field(default_factory=Hosts)
 
 
 _known: defaultdict[object, _Known] = defaultdict(_Known)
@@ -129,6 +131,9 @@ async def _connected(place: Address, kind: type[Direct], **options: Any) -> Dire
             failures.append(of_connecting(error))
         else:
             known.first = number
+            known.hosts.opened(number, connection)
+            if place.attrs != "any":
+                known.hosts.took_over(number)
             return connection
     raise _together(failures) from None
 
