@@ -48,7 +48,7 @@ class Callers:
     ) -> None:
         self.address = address
         self.answers: list[Answer] = []
-        self._requests, self._journal = requests, journal
+        self._requests, self.journal = requests, journal
         self._serials = itertools.count(first)
         self._idle: list[_Connection] = []
 
@@ -89,7 +89,7 @@ class Callers:
 
         Raises ``TimeoutError``, which names the answers that it got instead.
         """
-        missing = [n for n, told in self._journal.read().items() if not told.acknowledged]
+        missing = [n for n, told in self.journal.read().items() if not told.acknowledged]
         deadline, last = asyncio.get_running_loop().time() + within, list[Answer]()
         while missing:
             if asyncio.get_running_loop().time() > deadline:
@@ -108,10 +108,10 @@ class Callers:
 
     async def call(self, serial: int) -> Answer:
         body = self._requests.body(serial)
-        await self._journal.intend(serial, body)
+        await self.journal.intend(serial, body)
         began = perf_counter()
         status, retry_after, outcome = await self._exchange(_HEAD % len(body) + body)
-        self._journal.outcome(serial, outcome)
+        self.journal.outcome(serial, outcome)
         answer = Answer(serial, began, perf_counter() - began, status, outcome, retry_after)
         self.answers.append(answer)
         return answer

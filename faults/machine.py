@@ -18,6 +18,7 @@ from benchmarks.stored import PostbackStore
 from benchmarks.traffic import Known, known
 from faults import processes
 from faults.command import PATIENCE, Command
+from faults.pair import Pair
 from faults.traffic import CHANNEL, OUR_NUMBER, TOKEN
 from postback.embedded import running_url
 from postback.lifeline import die_with_parent
@@ -44,6 +45,8 @@ class Machine:
         self.server: Command
         self.web: Command
         self.carrier: Command
+        #: where `replicated` was called, the servers instead of `server`
+        self.pair: Pair | None = None
         self._carrier_port = 0
         self._stack = stack
         sinch = {"provider": "sinch_mms", "tokens": [TOKEN], "from": [OUR_NUMBER], "api_key": "none"}
@@ -76,10 +79,17 @@ class Machine:
         server = await self._start("database", ["faults.database", str(self.data_dir), *given])
         await server.ready()
         self.server = server
-        migrate = await self._start("migrate", ["postback", "migrate"])
-        if await migrate.ended():
-            raise RuntimeError(f"migrate failed: {migrate.log.read_text(encoding='utf-8')}")
+        await self._migrate()
         return server
+
+    async def replicated(self, *, synchronous: bool) -> Pair:
+        """Two servers in the place of one, migrated, the second one following the first."""
+        self.pair = Pair(self.directory, self._stack, synchronous=synchronous)
+        self._env |= {"DATABASE_URL": self.pair.url, "POSTBACK_SECRET_KEY": SECRET_KEY}
+        await self.pair.start()
+        await self._migrate()
+        await self.pair.follow()
+        return self.pair
 
     async def simulate(self, port: int = 0) -> Command:
         """The practice carrier, on *port* or where it was before; it calls back at our address."""
@@ -113,7 +123,9 @@ class Machine:
 
     @property
     def database_url(self) -> str:
-        """Raises ``RuntimeError`` while no server accepts connections."""
+        """Of the server that takes writes. Raises ``RuntimeError`` while none accepts connections."""
+        if self.pair is not None:
+            return self.pair.primary.url
         url = running_url(self.data_dir)
         if url is None:
             raise RuntimeError("Postgres is away")
@@ -149,6 +161,11 @@ class Machine:
                     writer.close()
                     return
                 await asyncio.sleep(0.02)
+
+    async def _migrate(self) -> None:
+        migrate = await self._start("migrate", ["postback", "migrate"])
+        if await migrate.ended():
+            raise RuntimeError(f"migrate failed: {migrate.log.read_text(encoding='utf-8')}")
 
     async def _start(self, name: str, arguments: list[str], **env: str) -> Command:
         log = self.directory / f"{name}.log"

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import orjson
 import pytest
 
 from benchmarks.traffic import known
-from faults import report, rows
+from faults import apps, report, rows
 from faults.audit import Balance, counted
 from faults.callers import Answer
 from faults.journal import FAILED, INDETERMINATE, OK, Journal, Told
@@ -106,6 +107,17 @@ def test_intake_is_back_when_it_has_nine_tenths_of_its_rate() -> None:
     assert float("inf") == back_after(served(16, 30), former=100, ended=10.0)
 
 
+def test_a_number_of_the_feed_that_is_given_to_two_events_is_noticed() -> None:
+    told, first, second = apps.Told(), uuid4(), uuid4()
+
+    for sequence, event in ((1, first), (2, second), (1, first)):
+        told.hear(sequence, event)
+    before = set(told.reused)
+    told.hear(2, first)
+
+    assert (set(), {2}) == (before, told.reused)
+
+
 def test_processes_are_known_by_their_command_lines() -> None:
     lines = {
         "/x/python -m postback up --no-simulator": "up",
@@ -147,6 +159,8 @@ def test_a_row_tried_alone_takes_its_place_among_the_others_in_file_and_page(tmp
 def test_every_row_says_what_breaks_and_what_must_hold() -> None:
     table = rows.every()
 
-    assert {"killed", "postgres", "outage", "spool", "stopped", "sender"} <= {row.name for row in table}
+    assert {"killed", "postgres", "failover", "outage", "spool", "stopped", "sender"} <= {
+        row.name for row in table
+    }
     assert all(row.fault and row.must for row in table)
     assert sorted(row.number for row in table) == [row.number for row in table]
