@@ -5,7 +5,9 @@ ends it by time only, so senders with different channels may run beside each oth
 """
 
 import asyncio
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import structlog
 
@@ -21,10 +23,12 @@ from receiver.sql import qualified
 
 log = structlog.get_logger()
 
-#: seconds between looks, and rows per statement
+#: seconds between looks, and messages per statement
 LOOK, MOST = 2.0, 100
-#: between looks at sends of unknown channels, over all senders: each goes through all that wait
+#: between looks at sends of unknown channels, over all senders: each goes through all that wait, so many rows
+#: per statement
 TURN, SPACING = f"{INTERNAL}unsent", timedelta(seconds=30)
+WALK, FIRST = 1000, UUID(int=0)
 #: seconds for an answer of Postgres
 ANSWER = 10.0
 
@@ -34,7 +38,7 @@ class Endings:
         self._url, self._channels = settings.database_url, settings.channels
         schema = settings.db_schema
         self._turn = qualified("SELECT postback.take_turn($1, $2)", schema)
-        self._end_unsent = qualified("SELECT * FROM postback.end_unsent($1, $2, $3)", schema)
+        self._end_unsent = qualified("SELECT * FROM postback.end_unsent($1, $2, $3, $4)", schema)
         self._uncertain = qualified("SELECT * FROM postback.long_uncertain($1, $2, $3, $4)", schema)
         self._decide = qualified("SELECT postback.decide($1)", schema)
 
@@ -52,20 +56,24 @@ class Endings:
     async def _look(self) -> None:
         async with db.connected(self._url) as connection:
             if await connection.fetchval(self._turn, TURN, SPACING, timeout=ANSWER):
-                while await self._unsent(connection) == MOST:
-                    pass
+                await self._unsent(connection)
             for channel in self._channels.values():
                 if channel.uncertain_becomes:
                     while await self._settle(connection, channel, Status(channel.uncertain_becomes)) == MOST:
                         pass
 
-    async def _unsent(self, connection: Connection) -> int:
-        """Ends sends of channels that this process does not know; answers with how many."""
-        oldest = first_id(datetime.now(UTC) - PATIENCE)
-        rows = await connection.fetch(self._end_unsent, list(self._channels), oldest, MOST, timeout=ANSWER)
-        for row in rows:
-            log.warning("expired without a sender", channel=row["channel"], sends=row["ended"])
-        return sum(row["ended"] for row in rows)
+    async def _unsent(self, connection: Connection) -> None:
+        """Ends sends of channels that this process does not know, going through the whole outbox."""
+        before = first_id(datetime.now(UTC) - PATIENCE)
+        place, ended = FIRST, Counter[str]()
+        while place is not None:
+            row = await connection.fetchrow(
+                self._end_unsent, list(self._channels), before, place, WALK, timeout=ANSWER
+            )
+            place = row["last"]
+            ended.update(row["channels"])
+        for channel, sends in ended.items():
+            log.warning("expired without a sender", channel=channel, sends=sends)
 
     async def _settle(self, connection: Connection, channel: ChannelSettings, becomes: Status) -> int:
         """Decides what has been uncertain for too long, as a person would; answers with their number."""
