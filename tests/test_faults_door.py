@@ -18,6 +18,13 @@ def test_a_row_at_the_door_holds_in_its_short_form(row: str, tmp_path: Path) -> 
     assert tried(row, tmp_path)["acknowledged"] > 100
 
 
+def test_apps_before_a_frozen_postgres_are_told_the_truth_in_the_row_s_short_form(tmp_path: Path) -> None:
+    found = tried("frozen-door", tmp_path)
+
+    assert found["acknowledged"] > 10
+    assert found["figures"]["answered unavailable"] > 10
+
+
 def test_a_case_of_the_fuzz_can_be_had_again_by_its_number() -> None:
     assert [fuzz_cases.case(7, number) for number in range(300)] == [
         fuzz_cases.case(7, number) for number in range(300)

@@ -13,7 +13,7 @@ from receiver.app import App
 from tests.support.carrier import running
 from tests.support.installation import Installation, installation
 from tests.support.processes import frozen
-from tests.support.sends import STALLED, STALLS, Caller, go_on, postmaster, stall, stored
+from tests.support.sends import STALLED, STALLS, Caller, go_on, postmaster, silent_standby, stall, stored
 
 KEYED = pytest.mark.parametrize("keyed", [True, False], ids=["keyed", "keyless"])
 OPEN, CERTAIN = "outcome_unknown", "unavailable"
@@ -101,6 +101,24 @@ async def test_what_was_about_to_be_committed_is_open_until_it_is_and_never_take
         assert 0 == await stored(database_url, "late")
         await caller.insist()
         await go_on(database_url)
+
+        assert {OPEN} == set(caller.codes)
+        await told_once(home, database_url, "late")
+
+
+@KEYED
+async def test_what_waits_for_a_standby_is_open_until_that_answers(database_url: str, keyed: bool) -> None:
+    """It is on the primary's disk, and nobody sees it yet."""
+    async with installation(database_url, sender=False) as home:
+        await Caller(home.api, "before", keyed).call()
+        caller = Caller(home.api, "late", keyed)
+        async with silent_standby(database_url):
+            await caller.call()
+            assert 0 == await stored(database_url, "late")
+            insisting = asyncio.create_task(caller.insist())
+            await asyncio.sleep(1)
+            assert not insisting.done()
+        await insisting
 
         assert {OPEN} == set(caller.codes)
         await told_once(home, database_url, "late")

@@ -1,6 +1,8 @@
 """A caller of the API who does what its answers say, and what came of the calls."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,6 +94,24 @@ async def stall(database_url: str, where: str) -> None:
 async def go_on(database_url: str) -> None:
     """Ends what `stall` began; returns when nobody is in it any more."""
     await _fetched(database_url, "DROP TRIGGER stall ON postback.outbox")
+
+
+@asynccontextmanager
+async def silent_standby(database_url: str) -> AsyncIterator[None]:
+    """Every commit waits for a standby that is not there; those that wait are done at the end."""
+    await _standby(database_url, "nobody")
+    try:
+        yield
+    finally:
+        await _standby(database_url, "")
+
+
+async def _standby(database_url: str, name: str) -> None:
+    await _fetched(database_url, f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
+    await _fetched(database_url, "SELECT pg_reload_conf()")
+    async with asyncio.timeout(10):
+        while await _fetched(database_url, "SHOW synchronous_standby_names") != name:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 async def _fetched(database_url: str, statement: str, *values: Any) -> Any:
