@@ -3,16 +3,12 @@
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TypeAlias
 
 import asyncpg
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 
-import migrations
 from postback.checkup import Finding, failure, ok, size, span, warning
-from receiver import db, partitions, secrets, sql
+from receiver import db, migrate, partitions, secrets, sql
 from receiver.config import ConfigError, Settings
 from receiver.janitor import SPACING, TURN
 from receiver.retention import SWEEPS, Cutoffs
@@ -90,21 +86,20 @@ async def _clocks(connection: Connection) -> Finding:
 
 
 async def _migrated(connection: Connection, schema: str) -> Finding:
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    head = ScriptDirectory.from_config(config).get_current_head()
     remedy = "run: postback migrate"
     if await connection.fetchval("SELECT to_regclass($1)", f'"{schema}".alembic_version') is None:
         return failure("schema", f'"{schema}" has no tables', remedy)
     stands = await connection.fetchval(f'SELECT version_num FROM "{schema}".alembic_version')  # noqa: S608
-    if stands != head:
-        return failure("schema", f'"{schema}" is at {stands}, this version needs {head}', remedy)
-    mark = await connection.fetchval(
-        "SELECT obj_description(to_regtype($1)::oid, 'pg_type')", f'"{schema}".{sql.MARKED_TYPE}'
-    )
-    if mark != sql.fingerprint():
-        return failure("schema", f'the functions in "{schema}" are of another version', remedy)
-    return ok("schema", f'"{schema}" at {stands}, functions up to date')
+    later = not migrate.known(stands)
+    if stands != migrate.head() and not later:
+        return failure("schema", f'"{schema}" is at {stands}, this version needs {migrate.head()}', remedy)
+    generations = [row["generation"] for row in await connection.fetch(sql.GENERATIONS, f'"{schema}"')]
+    if sql.ours().generation not in generations:
+        return failure("schema", f'"{schema}" has no functions of this version', remedy)
+    said = f'"{schema}" at {stands}{", of a later version" if later else ""}; this version has its functions'
+    if generations[0] == sql.ours().generation:
+        return ok("schema", said)
+    return warning("schema", f"{said}, and of a later one", "upgrade what still runs this version")
 
 
 async def _contents(connection: Connection, settings: Settings) -> AsyncIterator[Finding]:

@@ -24,6 +24,7 @@ from receiver import forward as forwarding
 from receiver.app import providers_of
 from receiver.config import ConfigError, Settings
 from receiver.db import DatabaseError, reached
+from receiver.generation import Watch
 from receiver.janitor import SELDOM, alongside
 from receiver.serve import StartError, bind
 from receiver.serve import serve as run_server
@@ -92,10 +93,11 @@ def serve(
     host, port = server.getsockname()[:2]
     if workers == 1:
         # uvicorn raises the signal again when it has stopped; a stop that was asked for is no failure
+        watch = Watch(settings)
         for sent in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(sent, lambda *_: sys.exit(0))
+            signal.signal(sent, lambda *_: sys.exit(watch.exit_code))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, server, f"http://{host}:{port}"))
+            runner.run(_serve(settings, watch, server, f"http://{host}:{port}"))
         return
     server.close()
     # each worker listens for itself, and the kernel spreads the callers over them
@@ -188,20 +190,23 @@ def _ready(address: str) -> None:
     print(f"ready {address}", flush=True)
 
 
-async def _serve(settings: Settings, server: socket.socket, address: str) -> None:
-    async with alongside(settings, look=SELDOM), fetching.alongside(settings):
+async def _serve(settings: Settings, watch: Watch, server: socket.socket, address: str) -> None:
+    async with watch.alongside(), alongside(settings, look=SELDOM), fetching.alongside(settings):
         await run_server(settings, server, lambda: _ready(address))
 
 
 def _until_stopped(settings: Settings, work: Callable[[asyncio.Event], Coroutine[Any, Any, Any]]) -> None:
     """*work* on a database that is ours, until SIGINT or SIGTERM sets the event that it is given."""
+    watch = Watch(settings)
 
     async def run() -> None:
         await checked(settings)
         stop = asyncio.Event()
         for sent in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(sent, stop.set)
-        async with alongside(settings):
+        async with watch.alongside(), alongside(settings):
             await work(stop)
 
     asyncio.run(run())
+    if watch.exit_code:
+        sys.exit(watch.exit_code)

@@ -4,12 +4,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from postback import logs
 from postback.embedded import EmbeddedPostgres, running_url
-from receiver import config, db, migrate, secrets
+from receiver import config, db, generation, migrate, secrets
 from receiver.config import ConfigError, Settings
 from receiver.db import DatabaseError
 from receiver.secrets import Secrets
@@ -66,12 +67,15 @@ async def migrated(settings: Settings) -> None:
     except DBAPIError as error:
         reason = str(error.orig).partition(":")[2].strip() or str(error.orig)
         raise DatabaseError(f"The database cannot be migrated: {reason}.") from None
+    except asyncpg.PostgresError as error:
+        raise DatabaseError(f"The database cannot be migrated: {error}.") from None
 
 
 async def using(settings: Settings, work: Callable[[AsyncEngine, Secrets], Awaitable[Result]]) -> Result:
     """*work* on the database of *settings*, once it is certain that it is migrated and that the secret key
     belongs to it. Raises ``DatabaseError`` or ``ConfigError``."""
     await db.check(settings.database_url, settings.db_schema)
+    await generation.check(settings.database_url, settings.db_schema)
     engine, keys = db.engine(settings.database_url, settings.db_schema, size=1), secrets.load(settings)
     try:
         await keys.check(engine)

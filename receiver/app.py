@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from models import Payload
-from receiver import api, confirmations, db, optouts, secrets, spool, spooled
+from receiver import api, confirmations, db, generation, optouts, secrets, spool, spooled
 from receiver.api.context import Context
 from receiver.attachments import Attachments
 from receiver.auth import Auth
@@ -147,6 +147,7 @@ class App:
     async def _check(self) -> None:
         """Whether the database is ours to write to. Raises ``DatabaseError`` and ``ConfigError``."""
         await db.check(self._settings.database_url, self._settings.db_schema)
+        await generation.check(self._settings.database_url, self._settings.db_schema)
         await self._secrets.check(self._engine)
 
     async def _ready(self) -> bool:

@@ -168,8 +168,6 @@ class GroupCommit(Generic[Item, Result]):
                     # a lock that another batch held, or a deadlock that Postgres broke: until the deadline
                     not_committed(self._name, "busy")
                     await asyncio.sleep(0.01)
-                elif _is_stale(error) and not fresh:
-                    await self._drop()  # nothing was written
                 elif self._repeatable and not fresh and (state.startswith(_LOST) or self._is_lost()):
                     await self._drop()  # it may have died long ago, with nobody looking
                 else:
@@ -216,11 +214,6 @@ class GroupCommit(Generic[Item, Result]):
             await let_go(connection)
         else:
             connection.terminate()
-
-
-def _is_stale(error: Exception) -> bool:
-    """Whether the connection knows our functions' types by numbers of before a migration."""
-    return isinstance(error, asyncpg.InternalServerError) and "cache lookup failed for type" in str(error)
 
 
 def is_busy(error: BaseException) -> bool:

@@ -108,11 +108,7 @@ async def make(connection: Connection, schema: str, now: datetime) -> dict[Parti
     there = set(await existing(connection, schema))
     made = {}
     for table in TABLES:
-        if await connection.fetchval("SELECT to_regclass($1)", _default(schema, table)) is None:
-            await connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {_default(schema, table)} "
-                f'PARTITION OF "{schema}"."{table}" DEFAULT{_STORAGE.get(table, "")}'
-            )
+        await _make_default(connection, schema, table)
         wanted = {Partition(table, begin) for begin in months(now)}
         wanted |= {stray async for stray in _stray(connection, schema, table, max(months(now)))}
         for partition in sorted(wanted - there):
@@ -128,10 +124,26 @@ async def drop(connection: Connection, schema: str, partitions: Sequence[Partiti
 
     async def attempt() -> None:
         async with connection.transaction():
-            await connection.execute(_exclusively(schema, partitions, with_months=True))
+            await connection.execute(_exclusively(_locked(schema, partitions, with_months=True)))
             await connection.execute(f"DROP TABLE {names}")
 
     await _patiently(attempt, names)
+
+
+async def _make_default(connection: Connection, schema: str, table: str) -> None:
+    """Makes the default partition of *table* where there is none; many may do so at once."""
+
+    async def attempt() -> None:
+        async with connection.transaction():
+            # IF NOT EXISTS does not know what somebody else makes at the same time
+            await connection.execute(_exclusively([f'ONLY "{schema}"."{table}"']))
+            await connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {_default(schema, table)} "
+                f'PARTITION OF "{schema}"."{table}" DEFAULT{_STORAGE.get(table, "")}'
+            )
+
+    if await connection.fetchval("SELECT to_regclass($1)", _default(schema, table)) is None:
+        await _patiently(attempt, _default(schema, table))
 
 
 async def _made(connection: Connection, schema: str, partition: Partition) -> int | None:
@@ -144,7 +156,7 @@ async def _made(connection: Connection, schema: str, partition: Partition) -> in
 
     async def attempt() -> int:
         async with connection.transaction():
-            await connection.execute(_exclusively(schema, [partition], with_months=False))
+            await connection.execute(_exclusively(_locked(schema, [partition], with_months=False)))
             await connection.execute(
                 f"CREATE TABLE {new} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
                 + _STORAGE.get(partition.table, "")
@@ -186,17 +198,22 @@ async def _stray(
         after = first_id(month.end)
 
 
-def _exclusively(schema: str, partitions: Sequence[Partition], *, with_months: bool) -> str:
-    """Takes all locks at once, within `LONGEST_WAIT` for all of them together; a process that is stopped
-    while it holds them loses them after a second."""
+def _locked(schema: str, partitions: Sequence[Partition], *, with_months: bool) -> list[str]:
+    """Returns the tables that a change of *partitions* needs, in the order in which they are locked."""
     tables = sorted({partition.table for partition in partitions})
     locked = [name for table in tables for name in (f'ONLY "{schema}"."{table}"', _default(schema, table))]
     if with_months:
         locked += [f'"{schema}"."{partition.name}"' for partition in partitions]
+    return locked
+
+
+def _exclusively(tables: Sequence[str]) -> str:
+    """Returns what takes all of *tables* at once, within `LONGEST_WAIT` for all of them together; a process
+    that is stopped while it holds them loses them after a second."""
     return (
         "SET LOCAL idle_in_transaction_session_timeout = '1s';"
         f" SET LOCAL statement_timeout = {LONGEST_WAIT};"
-        f" LOCK TABLE {', '.join(locked)} IN ACCESS EXCLUSIVE MODE;"
+        f" LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE;"
         " SET LOCAL statement_timeout = 0"
     )
 

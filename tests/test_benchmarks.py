@@ -19,6 +19,7 @@ from benchmarks.traffic import ExternalReports, InboundMessages, KnownReports, k
 from models.status import Status
 from receiver.rows import SettledRow
 from tests.support.beds import connect
+from tests.support.functions import called
 from tests.support.records import CHANNEL, accept, outgoing, own_event
 from tests.support.store import US, arrival, postback, send, store
 
@@ -137,14 +138,20 @@ async def _sent(connection: asyncpg.Connection, database_url: str) -> int:
     await accept(database_url, *(outgoing() for _ in range(20)))
     minute = timedelta(minutes=1)
     before = await _rows_read(connection)
-    claimed = await connection.fetch("SELECT id FROM postback.claim($1, 20, 1, NULL, $2)", CHANNEL, minute)
+    claimed = await connection.fetch(
+        called("SELECT id FROM postback.claim($1, 20, 1, NULL, $2)"), CHANNEL, minute
+    )
     ids, submissions = [row["id"] for row in claimed], [uuid7() for _ in claimed]
     begun = await connection.fetch(
-        "SELECT id FROM postback.begin_calls($1, $2, $3, $4)", ids, submissions, 20 * [False], 20 * [minute]
+        called("SELECT id FROM postback.begin_calls($1, $2, $3, $4)"),
+        ids,
+        submissions,
+        20 * [False],
+        20 * [minute],
     )
     assert 20 == len(begun)
     await connection.execute(
-        "SELECT postback.settle($1, $2, '{}')",
+        called("SELECT postback.settle($1, $2, '{}')"),
         [SettledRow(*pair, None, None) for pair in zip(ids, submissions, strict=True)],
         [own_event(message_id, Status.QUEUED, source="sender") for message_id in ids],
     )

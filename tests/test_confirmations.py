@@ -34,6 +34,7 @@ from tests.support.consent import (
     until_blocked,
     waiting,
 )
+from tests.support.functions import called
 from tests.support.installation import Installation, installation
 from tests.support.receiver import Receiver
 from tests.support.store import THEM, US, store, told
@@ -61,7 +62,7 @@ async def confirmations(db: asyncpg.Connection) -> list[asyncpg.Record]:
 async def claimed(db: asyncpg.Connection) -> list[Any]:
     """What a sender takes out of the outbox, in its order, one row at a time."""
     taken: list[Any] = []
-    while rows := await db.fetch("SELECT * FROM postback.claim('sinch-us', 1, 1, NULL, '1 minute')"):
+    while rows := await db.fetch(called("SELECT * FROM postback.claim('sinch-us', 1, 1, NULL, '1 minute')")):
         taken.extend(row["id"] for row in rows)
     return taken
 
@@ -334,7 +335,7 @@ async def test_a_confirmation_that_an_opt_out_of_another_kind_could_not_see_does
     transaction = deciding.transaction()
     await transaction.start()
     decided = CONFIRMING.decided("*", "+12065550188", datetime.now(UTC), opts_out=True, by="tests")
-    await deciding.fetch("SELECT postback.enter($1)", decided._replace(contact=THEM))
+    await deciding.fetch(called("SELECT postback.enter($1)"), decided._replace(contact=THEM))
     await hear(db, says("STOP"), rules=CONFIRMING)
     await transaction.commit()
     await deciding.close()
@@ -432,6 +433,6 @@ async def test_the_status_of_a_confirmation_follows_from_its_events(db: asyncpg.
     [confirmation] = await confirmations(db)
 
     await db.execute("UPDATE postback.message SET seen = 0 WHERE id = $1", confirmation["id"])
-    await db.fetch("SELECT postback.recompute($1, 10, $2)", UUID(int=0), new_id())
+    await db.fetch(called("SELECT postback.recompute($1, 10, $2)"), UUID(int=0), new_id())
 
     assert [confirmation["seen"]] == [row["seen"] for row in await confirmations(db)]

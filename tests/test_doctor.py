@@ -10,9 +10,10 @@ import pytest
 
 from postback import checkup, checkup_database
 from postback.checkup import Finding, Level
-from receiver import partitions
+from receiver import migrate, partitions, sql
 from receiver.config import Settings, settings
 from tests.support import commands
+from tests.support.functions import changed
 from tests.support.network import free_port
 from tests.support.receiver import CHANNELS, running
 from tests.support.store import SCHEMA, arrival, postback
@@ -52,7 +53,8 @@ async def test_a_database_that_is_away_is_a_failure(free_port: int) -> None:
 
 
 async def test_tables_and_functions_of_another_version_are_named(database_url: str, db: Any) -> None:
-    await db.execute("COMMENT ON TYPE postback.event_in IS 'an older release'")
+    for statement in sql.drop_statements(SCHEMA):
+        await db.execute(statement)
     functions = (await examined(configured(database_url)))["schema"]
     await db.execute("UPDATE postback.alembic_version SET version_num = '0001'")
     tables = (await examined(configured(database_url)))["schema"]
@@ -62,6 +64,18 @@ async def test_tables_and_functions_of_another_version_are_named(database_url: s
     assert "functions" in functions.said
     assert "is at 0001" in tables.said
     assert {"run: postback migrate"} == {finding.remedy for finding in (functions, tables, elsewhere)}
+
+
+async def test_a_version_beside_a_later_one_is_told_to_be_upgraded(
+    database_url: str, db: Any, tmp_path: Path
+) -> None:
+    await migrate.install(db, SCHEMA, changed(tmp_path))
+    await db.execute("UPDATE postback.alembic_version SET version_num = '9999'")
+    found = (await examined(configured(database_url)))["schema"]
+
+    assert Level.WARNING is found.level
+    assert "at 9999, of a later version" in found.said
+    assert "upgrade what still runs this version" == found.remedy
 
 
 async def test_a_missing_month_and_rows_of_no_month_are_failures(database_url: str, db: Any) -> None:

@@ -227,20 +227,6 @@ async def test_a_mark_that_was_held_up_takes_no_row_that_was_claimed_anew(
     assert await outbox.begin(anew) is not None
 
 
-async def test_a_sender_of_the_version_before_marks_as_it_did(database: Connection) -> None:
-    message_id, _ = await send(database)
-    await database.execute(
-        "UPDATE postback.outbox SET state = 'claimed', lease_until = now() + interval '1 minute'"
-    )
-
-    rows = await database.fetch(
-        "SELECT id FROM postback.begin_calls($1, $2, $3, $4)",
-        [message_id], [uuid7()], [False], [timedelta(minutes=1)],
-    )  # fmt: skip
-
-    assert [message_id] == [row["id"] for row in rows]
-
-
 async def test_rows_that_no_answer_can_queue_any_more_leave(database: Connection, outbox: Outbox) -> None:
     call = await given_up(database, outbox)
     await database.execute("UPDATE postback.outbox SET lease_until = now() - interval '5 days'")

@@ -19,6 +19,7 @@ from receiver.outbox import Claim, Outbox, Settlement
 from receiver.providers.sinch_mms import SinchMms
 from sender.silence import _unconfirmed
 from tests.support.beds import connect
+from tests.support.functions import called
 from tests.support.records import accept, outgoing
 from tests.support.store import CHANNEL, SCHEMA, US, arrival, postback, send, settle, store, told
 
@@ -95,7 +96,9 @@ async def starts(db: asyncpg.Connection, url: str, turn: int) -> None:
 
 async def stops_and_is_told_so(db: asyncpg.Connection, url: str, turn: int) -> None:
     await _hear(db, "STOP", turn, rules=CONFIRMING)
-    [(confirmation,)] = await db.fetch("SELECT id FROM postback.claim('sinch-us', 1, 1, NULL, '1 minute')")
+    [(confirmation,)] = await db.fetch(
+        called("SELECT id FROM postback.claim('sinch-us', 1, 1, NULL, '1 minute')")
+    )
     [call] = await Outbox("", SCHEMA)._write_begins(db, [Claim((confirmation,), 0.0)])
     assert call
 
@@ -156,25 +159,25 @@ async def is_silent(db: asyncpg.Connection, url: str, turn: int) -> None:
     await db.execute(
         "INSERT INTO postback.awaited_report VALUES ($1, now() - interval '1 minute')", message_id
     )
-    overdue = await db.fetch("SELECT * FROM postback.overdue(100, '1 minute')")
+    overdue = await db.fetch(called("SELECT * FROM postback.overdue(100, '1 minute')"))
     assert [message_id] == [row["message_id"] for row in overdue]
-    await db.fetch("SELECT postback.give_up($1)", [_unconfirmed(row) for row in overdue])
+    await db.fetch(called("SELECT postback.give_up($1)"), [_unconfirmed(row) for row in overdue])
 
 
 async def is_opted_out_by_an_app(db: asyncpg.Connection, url: str, turn: int) -> None:
     said = OptOuts().decided(US, _person(turn), datetime.now(UTC), opts_out=True, by="tests")
-    assert await _alone(url, "SELECT postback.opt($1)", said)
+    assert await _alone(url, called("SELECT postback.opt($1)"), said)
 
 
 async def is_redacted(db: asyncpg.Connection, url: str, turn: int) -> None:
     await store(db, [arrival(postback("N101", f"gone-{turn}", to=_person(turn)))])
-    [message_id] = await _alone(url, "SELECT postback.messages_of($1, 1)", _person(turn))
-    assert [] == await _alone(url, "SELECT postback.redact($1, $2)", message_id, "+1206555XXXX")
+    [message_id] = await _alone(url, called("SELECT postback.messages_of($1, 1)"), _person(turn))
+    assert [] == await _alone(url, called("SELECT postback.redact($1, $2)"), message_id, "+1206555XXXX")
 
 
 async def is_looked_for_in_old_conversations(db: asyncpg.Connection, url: str, turn: int) -> None:
     everybody = UUID(int=0), UUID(int=2**128 - 1)
-    await _alone(url, "SELECT postback.forget_conversations($1, $2, 5)", *everybody)
+    await _alone(url, called("SELECT postback.forget_conversations($1, $2, 5)"), *everybody)
 
 
 async def _alone(url: str, statement: str, *values: Any) -> Any:

@@ -19,6 +19,7 @@ from receiver.janitor import Report
 from receiver.media import unused
 from receiver.media.disk import Disk
 from receiver.retention import SWEEPS, Cutoffs
+from tests.support.functions import called
 from tests.support.store import SCHEMA, THEM, US, arrival, postback, send, store, told
 from tests.test_partitions import at, stored_at
 
@@ -232,16 +233,16 @@ async def test_sweeping_beside_running_writers_loses_none_of_theirs(
 async def test_the_oldest_number_of_the_feed_follows_what_is_kept(
     database_url: str, db: Any, tmp_path: Path
 ) -> None:
-    assert 1 == await db.fetchval("SELECT postback.oldest_seq()")
+    assert 1 == await db.fetchval(called("SELECT postback.oldest_seq()"))
     await stored_at(db, ago(401), [arrival(postback("N101", f"T{n}")) for n in range(3)])
     await stored_at(db, ago(1), [arrival(postback("N101", "new"))])
-    assert 1 == await db.fetchval("SELECT postback.oldest_seq()")
+    assert 1 == await db.fetchval(called("SELECT postback.oldest_seq()"))
 
     await janitor.run(keeping(database_url, tmp_path, messages=400), NOW)
 
-    assert 4 == await db.fetchval("SELECT postback.oldest_seq()")
+    assert 4 == await db.fetchval(called("SELECT postback.oldest_seq()"))
     await janitor.run(keeping(database_url, tmp_path, messages=400), NOW + timedelta(days=500))
-    assert 5 == await db.fetchval("SELECT postback.oldest_seq()")
+    assert 5 == await db.fetchval(called("SELECT postback.oldest_seq()"))
     assert 4 == await db.fetchval("SELECT seq FROM postback.feed_head")
 
 

@@ -20,6 +20,7 @@ from tests.support import receiver
 from tests.support.api import SECRETS, running
 from tests.support.beds import connect
 from tests.support.consent import OURS, begin, events, hear, listed, queue, says, until_blocked, waiting
+from tests.support.functions import called
 from tests.support.records import accept, outgoing
 from tests.support.store import US, store, told
 
@@ -77,7 +78,8 @@ async def test_postgres_knows_the_same_spellings(db: asyncpg.Connection) -> None
         for length in range(3, 12)
     ]
     rows = await db.fetch(
-        "SELECT postback.spelling(n) AS one, postback.spellings(n) AS all FROM unnest($1::text[]) n", numbers
+        called("SELECT postback.spelling(n) AS one, postback.spellings(n) AS all FROM unnest($1::text[]) n"),
+        numbers,
     )
 
     assert [phone.spelling(number) for number in numbers] == [row["one"] for row in rows]

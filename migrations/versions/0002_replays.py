@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from migrations.online import create_index, fill
+
 SCHEMA = "postback"  # stands for the configured one
 
 revision = "0002"
@@ -10,20 +12,17 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    schema = op.get_context().version_table_schema
     op.add_column(
-        "payload", sa.Column("retold", sa.Boolean(), server_default=sa.false(), nullable=False), schema=schema
-    )
-    op.execute(f"UPDATE \"{schema}\".payload SET retold = true WHERE state = 'duplicate'")  # noqa: S608
-    op.create_index(
-        "payload_retold",
         "payload",
-        ["message_ids"],
-        unique=False,
-        schema=SCHEMA,
-        postgresql_using="gin",
-        postgresql_where=sa.text("retold"),
+        sa.Column("retold", sa.Boolean(), server_default=sa.false(), nullable=False),
+        schema=op.get_context().version_table_schema,
+        if_not_exists=True,
     )
+    fill(
+        """UPDATE postback.payload SET retold = true WHERE id IN (
+               SELECT id FROM postback.payload WHERE state = 'duplicate' AND NOT retold LIMIT 5000)"""
+    )
+    create_index("payload_retold", "payload", ["message_ids"], using="gin", where="retold")
 
 
 def downgrade() -> None:

@@ -2,6 +2,8 @@
 
 from alembic import op
 
+from migrations.online import create_index
+
 SCHEMA = "postback"  # stands for the configured one
 
 revision = "0003"
@@ -9,7 +11,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    op.create_index("idempotency_created", "idempotency", ["created_at"], unique=False, schema=SCHEMA)
+    create_index("idempotency_created", "idempotency", ["created_at"])
 
 
 def downgrade() -> None:

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from migrations.online import create_index, fill
+
 SCHEMA = "postback"  # stands for the configured one
 
 revision = "0007"
@@ -17,17 +19,14 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(), nullable=True),
         sa.Column("text", sa.String(), nullable=True),
     ):
-        op.add_column("media", column, schema=schema)
-    op.create_index(
-        "media_due",
-        "media",
-        ["next_at"],
-        unique=False,
-        schema=SCHEMA,
-        postgresql_where=sa.text("state = 'pending'"),
-    )
+        op.add_column("media", column, schema=schema, if_not_exists=True)
     # links of messages that came before; some may be alive
-    op.execute(f"""UPDATE "{schema}".media SET next_at = now() WHERE state = 'pending' AND url <> ''""")  # noqa: S608
+    fill(
+        """UPDATE postback.media SET next_at = now() WHERE (message_id, "position") IN (
+               SELECT message_id, "position" FROM postback.media
+               WHERE state = 'pending' AND url <> '' AND next_at IS NULL LIMIT 5000)"""
+    )
+    create_index("media_due", "media", ["next_at"], where="state = 'pending'")
 
 
 def downgrade() -> None:

@@ -1,7 +1,8 @@
 """Lists that no filter makes long: indexes in the order in which they are read."""
 
-import sqlalchemy as sa
 from alembic import op
+
+from migrations.online import create_index, replace_index
 
 SCHEMA = "postback"  # stands for the configured one
 
@@ -10,19 +11,15 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
-    op.drop_index("message_client_reference", "message", schema=SCHEMA)
-    op.create_index(
+    replace_index(
         "message_client_reference",
         "message",
         ["client_reference", "id"],
-        schema=SCHEMA,
-        postgresql_where=sa.text("client_reference IS NOT NULL"),
+        where="client_reference IS NOT NULL",
     )
-    op.create_index(
-        "attention_failure", "attention", ["message_id"], schema=SCHEMA, postgresql_where=sa.text("failure")
-    )
-    op.create_index("template_channel", "template", ["channel", "id"], schema=SCHEMA)
-    op.create_index("opt_out_our_number", "opt_out", ["our_number", "id"], schema=SCHEMA)
+    create_index("attention_failure", "attention", ["message_id"], where="failure")
+    create_index("template_channel", "template", ["channel", "id"])
+    create_index("opt_out_our_number", "opt_out", ["our_number", "id"])
 
 
 def downgrade() -> None:

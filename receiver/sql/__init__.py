@@ -6,6 +6,7 @@ configured name and the constants of `models` take their places.
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -84,46 +85,100 @@ _CONSTANTS = {
 #: A function in SQL says so itself where it is called from outside; inside the others it has to be inlined.
 _UNCOMPILED = "SET jit = off"
 
-#: carries the fingerprint of the functions that stand in a database
+#: stands for its generation: all functions of one come together, and go together
 MARKED_TYPE = "event_in"
-MARK = "SELECT obj_description(to_regtype(:type)::oid, 'pg_type')"
+#: an eighth of the fingerprint, behind every name
+_SUFFIX = "_[0-9a-f]{8}$"
 
 
-def fingerprint() -> str:
-    """Of all statements that `create_statements` yields, whatever the schema is called."""
-    return sha256("".join(_statements(SCHEMA)).encode()).hexdigest()
+class Functions:
+    """One generation of the functions and their types: what *directory* declares.
+
+    In a database each of their names ends with the generation's, so generations stand beside each other, and
+    a process of the version before goes on with its own (docs/decisions/0016).
+    """
+
+    def __init__(self, directory: Path) -> None:
+        texts = [(directory / f"{name}.sql").read_text(encoding="utf-8").strip() for name in _FILES]
+        self._text = "\n\n".join(
+            _with_constants(text.replace("LANGUAGE plpgsql", f"LANGUAGE plpgsql {_UNCOMPILED}"))
+            for text in texts
+        )
+        self._names = frozenset(
+            re.findall(rf"^CREATE (?:FUNCTION|TYPE) {SCHEMA}\.(\w+)", self._text, re.MULTILINE)
+        )
+        self.generation = sha256(self._text.encode()).hexdigest()[:8]
+
+    @property
+    def mark(self) -> str:
+        """The name of the type that stands for the generation, without the schema."""
+        return f"{MARKED_TYPE}_{self.generation}"
+
+    def qualified(self, text: str, schema: str) -> str:
+        """Returns *text* with every ``postback.name`` in the configured schema, names of functions and their
+        types with their generation, and every ``:constant`` with its value."""
+
+        def named(found: re.Match[str]) -> str:
+            generation = f"_{self.generation}" if found[1] in self._names else ""
+            return f'"{schema}".{found[1]}{generation}'
+
+        return _with_constants(re.sub(rf"\b{SCHEMA}\.([a-z]\w*)", named, text))
+
+    def create_statements(self, schema: str) -> Iterator[str]:
+        """Yields one statement each: the driver prepares them, and prepares only one at a time."""
+        yield from re.split(r"(?<=;)\n\n(?=--|CREATE)", self.qualified(self._text, schema))
+        yield from self.touch_statements(schema)
+
+    def touch_statements(self, schema: str) -> Iterator[str]:
+        """Yields what makes this generation the one that was asked for last."""
+        yield f"""
+            DO $$ BEGIN
+                EXECUTE format('COMMENT ON TYPE "{schema}".{self.mark} IS %L',
+                               clock_timestamp() AT TIME ZONE 'UTC');
+            END $$"""
+
+
+@lru_cache(maxsize=1)
+def ours() -> Functions:
+    """The generation of this version of the code."""
+    return Functions(Path(__file__).parent)
 
 
 def qualified(text: str, schema: str) -> str:
-    """*text* with every ``postback.name`` in the configured schema and every ``:constant`` its value."""
-    text = re.sub(rf"\b{SCHEMA}\.(?=[a-z])", f'"{schema}".', text)
-    return re.sub("|".join(_CONSTANTS), lambda name: str(_CONSTANTS[name[0]]), text)
+    """Returns *text* with its names as they are in a database: see `Functions.qualified`."""
+    return ours().qualified(text, schema)
 
 
-def create_statements(schema: str) -> Iterator[str]:
-    """One statement each: the driver prepares them, and prepares only one at a time."""
-    yield from _statements(schema)
-    yield f"COMMENT ON TYPE \"{schema}\".{MARKED_TYPE} IS '{fingerprint()}'"
+#: The generations in a schema, the one that was asked for last first. The empty one is of a release that knew
+#: no generations; its comment is no time.
+GENERATIONS = f"""
+    SELECT substr(typname, {len(MARKED_TYPE) + 2}) AS generation FROM pg_type t
+    WHERE t.typnamespace = to_regnamespace($1) AND typname ~ '^{MARKED_TYPE}({_SUFFIX[:-1]})?$'
+    ORDER BY substring(obj_description(t.oid, 'pg_type') FROM '^[0-9]+-.*$') DESC NULLS LAST, t.oid DESC
+    """  # noqa: S608 - constants of ours
 
 
-def _statements(schema: str) -> Iterator[str]:
-    for name in _FILES:
-        text = (Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")
-        text = text.replace("LANGUAGE plpgsql", f"LANGUAGE plpgsql {_UNCOMPILED}")
-        yield from re.split(r"(?<=;)\n\n(?=--|CREATE)", qualified(text, schema))
-
-
-def drop_statements(schema: str) -> Iterator[str]:
-    """Drops every function and free-standing composite type of the schema."""
+def drop_statements(schema: str, generation: str | None = None) -> Iterator[str]:
+    """Yields what drops the functions of *generation* and their types; with None, those of all."""
+    if generation is None:
+        wanted = "true"
+    else:
+        wanted = f"right(name, 9) = '_{generation}'" if generation else f"name !~ '{_SUFFIX}'"
     yield f"""
         DO $$ DECLARE thing record; BEGIN
-            FOR thing IN SELECT p.oid::regprocedure AS name FROM pg_proc p
-                         JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = '{schema}' LOOP
-                EXECUTE format('DROP FUNCTION %s CASCADE', thing.name);
+            FOR thing IN SELECT oid::regprocedure AS it FROM (
+                SELECT p.oid, p.proname AS name FROM pg_proc p
+                WHERE p.pronamespace = to_regnamespace('"{schema}"')) named WHERE {wanted} LOOP
+                EXECUTE format('DROP FUNCTION %s CASCADE', thing.it);
             END LOOP;
-            FOR thing IN SELECT t.oid::regtype AS name FROM pg_type t
-                         JOIN pg_namespace n ON n.oid = t.typnamespace JOIN pg_class c ON c.oid = t.typrelid
-                         WHERE n.nspname = '{schema}' AND c.relkind = 'c' LOOP
-                EXECUTE format('DROP TYPE %s CASCADE', thing.name);
+            FOR thing IN SELECT oid::regtype AS it FROM (
+                SELECT t.oid, t.typname AS name FROM pg_type t JOIN pg_class c ON c.oid = t.typrelid
+                WHERE t.typnamespace = to_regnamespace('"{schema}"') AND c.relkind = 'c') named
+            WHERE {wanted} LOOP
+                EXECUTE format('DROP TYPE %s CASCADE', thing.it);
             END LOOP;
         END $$"""  # noqa: S608 - the setting allows letters, digits and underscores only
+
+
+def _with_constants(text: str) -> str:
+    return re.sub("|".join(_CONSTANTS), lambda name: str(_CONSTANTS[name[0]]), text)

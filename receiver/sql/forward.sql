@@ -22,7 +22,7 @@ DECLARE
     share integer;
 BEGIN
     -- one after the other: what each sees of the others is what is so
-    PERFORM pg_advisory_xact_lock(hashtextextended('postback.claim_subscribers', 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended('postback.subscriber', 0));
     INSERT INTO postback.forwarder AS f (id, lease_until) VALUES (me, clock_timestamp() + lease)
     ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until;
     DELETE FROM postback.forwarder f WHERE f.lease_until < clock_timestamp();

@@ -12,6 +12,7 @@ from models.status import STATUS_BIT, Correlation, Status, bits
 from receiver.correlate import Source, key, rows
 from receiver.rows import EventRow, MediaRow, MessageRow, PayloadRow
 from tests.support.beds import connect
+from tests.support.functions import called
 
 CHANNEL, PROVIDER = "sinch-us", "sinch_mms"
 
@@ -28,7 +29,7 @@ async def tell(
     made = rows(events, Source(channel, PROVIDER, "+18885551234"), payload_id, received_at)
     await _call(
         database_url,
-        "SELECT * FROM postback.ingest($1, $2, $3, $4, $5)",
+        called("SELECT * FROM postback.ingest($1, $2, $3, $4, $5)"),
         [payload],
         made.events,
         made.inbounds,
@@ -42,7 +43,7 @@ async def accept(database_url: str, *messages: MessageRow, media: Sequence[Media
     """Sends taken into the outbox; answers with their ids."""
     await _call(
         database_url,
-        "SELECT * FROM postback.submit($1, $2, $3, $4, 'outbox')",
+        called("SELECT * FROM postback.submit($1, $2, $3, $4, 'outbox')"),
         [],
         list(messages),
         list(media),
@@ -63,7 +64,7 @@ async def settle(
     event = own_event(message_id, status, source="sender", channel=channel)
     await _call(
         database_url,
-        "SELECT postback.settle($1, $2, $3)",
+        called("SELECT postback.settle($1, $2, $3)"),
         [],
         [event._replace(provider_message_id=provider_message_id)],
         [],
