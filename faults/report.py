@@ -45,12 +45,22 @@ def write(report: Mapping[str, Any], path: Path) -> None:
 
 
 def merged(report: dict[str, Any], path: Path) -> dict[str, Any]:
-    """*report* with the rows of an earlier one in *path* that were not tried this time."""
-    if path.exists():
-        earlier = orjson.loads(path.read_bytes())
-        if earlier["machine"].keys() == report["machine"].keys() and earlier["form"] == report["form"]:
-            rows = {**earlier["rows"], **report["rows"]}
-            report["rows"] = dict(sorted(rows.items(), key=lambda item: item[1]["number"]))
+    """*report* with the rows of an earlier one in *path* that were not tried this time.
+
+    The day and the machine are those of the earlier one then; a row that was tried alone has its own.
+    """
+    if not path.exists():
+        return report
+    earlier = orjson.loads(path.read_bytes())
+    if earlier["machine"].keys() != report["machine"].keys() or earlier["form"] != report["form"]:
+        return report
+    if earlier["rows"].keys() - report["rows"].keys():
+        alone = f"tried alone, {report['tried_at']}, {report['machine']['processor']}"
+        for row in report["rows"].values():
+            row["tried"] = alone
+        report |= {"tried_at": earlier["tried_at"], "machine": earlier["machine"]}
+    rows = {**earlier["rows"], **report["rows"]}
+    report["rows"] = dict(sorted(rows.items(), key=lambda item: item[1]["number"]))
     return report
 
 
@@ -91,7 +101,9 @@ def markdown(report: Mapping[str, Any]) -> str:
     ]
     for row in report["rows"].values():
         counts = " | ".join(f"{row[heading]:,}" for heading in HEADINGS)
-        measured = "; ".join(filter(None, [_figures(row), *row["notes"]])).replace("|", "\\|")
+        measured = "; ".join(filter(None, [_figures(row), *row["notes"], row.get("tried")])).replace(
+            "|", "\\|"
+        )
         lines.append(f"| {row['fault']} | {row['must']} | {counts} | {_verdict(row)} | {measured} |")
     return "\n".join(lines) + "\n"
 

@@ -139,11 +139,12 @@ def test_a_row_tried_alone_takes_its_place_among_the_others_in_file_and_page(tmp
     [first, second, *_] = rows.every()
     machine = {"cores": 2, "processor": "one", "system": "Linux", "python": "3.11", "fsync_ms": 0.2}
 
-    for row, result in (
-        (second, Result(2, 9, 9)),
-        (first, Result(1, 5, 5, lost=1, holds=False, notes=["No"])),
+    for row, result, processor in (
+        (second, Result(2, 9, 9), "one"),
+        (first, Result(1, 5, 5, lost=1, holds=False, notes=["No"]), "another"),
     ):
-        made = report.as_dict([(row, result, 3.0)], machine, seed=1, short=False)
+        there = {**machine, "processor": processor}
+        made = report.as_dict([(row, result, 3.0)], there, seed=1, short=False)
         made = report.merged(made, kept)
         report.write(made, kept)
         report.publish(made, page)
@@ -152,7 +153,9 @@ def test_a_row_tried_alone_takes_its_place_among_the_others_in_file_and_page(tmp
     assert page.read_text().startswith(f"before\n{report.BEGIN}\n")
     assert page.read_text().endswith(f"{report.END}\nafter\n")
     assert "an older table" not in page.read_text()
-    assert "| 1 | 5 | 5 | 1 | 0 | NO | No |" in page.read_text()
+    assert "2 cores, one, Linux" in page.read_text()
+    assert "| 1 | 5 | 5 | 1 | 0 | NO | No; tried alone, " in page.read_text()
+    assert ", another |" in page.read_text()
     assert "| 2 | 9 | 9 | 0 | 0 | yes |  |" in page.read_text()
 
 
