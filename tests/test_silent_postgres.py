@@ -127,6 +127,40 @@ async def test_while_postgres_is_frozen_every_route_answers_503_in_time(
         assert max(seconds for _, seconds in at_once) < max(seconds for _, seconds in answered)
 
 
+async def test_a_change_that_was_cut_off_is_told_how_to_go_on_and_anything_else_that_nothing_was_done(
+    database_url: str,
+) -> None:
+    """The key is known, so each call has come as far as Postgres; a send tells of itself."""
+    told = {(one.method, one.path): one.undecided for one in routes.OPERATIONS}
+    wanted = [call for call in calls() if (call.method, call.path) in told and call.path != STREAM]
+    async with installation(database_url, sender=False) as home:
+        assert (await home.api.get("/v1/messages")).is_success
+        with frozen(await postmaster(database_url)):
+            answered = await asyncio.gather(*(ask(home.api, call) for call in wanted))
+
+    for call, (answer, _) in zip(wanted, answered, strict=True):
+        undecided, problem = told[call.method, call.path], answer.json()
+        if undecided:
+            assert ("outcome_unknown", undecided) == (problem["code"], problem["detail"]), call
+        elif (call.method, call.path) != ("POST", "/v1/messages"):
+            assert "unavailable" == problem["code"], call
+
+
+async def test_a_change_that_was_cut_off_and_is_asked_for_again_is_made_once(database_url: str) -> None:
+    async with installation(database_url, sender=False) as home:
+        address = f"/v1/opt-outs/{US}/{THEM}"
+        blocker = await asyncpg.connect(database_url)
+        async with blocker.transaction():
+            await blocker.execute("UPDATE postback.feed_head SET seq = seq")
+            cut_off = await home.api.put(address)
+        await blocker.close()
+        again, once_more = await home.api.put(address), await home.api.put(address)
+
+    assert (503, "outcome_unknown") == (cut_off.status_code, cut_off.json()["code"])
+    assert 200 == again.status_code == once_more.status_code
+    assert 1 == len(again.json()["ledger"]) == len(once_more.json()["ledger"])
+
+
 async def test_after_the_thaw_every_route_answers_again_and_no_connection_is_stuck(database_url: str) -> None:
     async with installation(database_url, sender=False) as home:
         with frozen(await postmaster(database_url)):
