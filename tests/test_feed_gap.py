@@ -10,11 +10,13 @@ import asyncpg
 import pytest
 
 from postback import postgres_binaries
+from receiver import migrate
 from receiver.read import ids
 from tests.support.api import Api
 from tests.support.api import running as api_running
 from tests.support.app import running_app
 from tests.support.forwarding import forwarding
+from tests.support.functions import called, changed
 from tests.support.listening import FEED, listener
 from tests.support.receiver import running as receiver_running
 from tests.support.store import arrival, postback, store
@@ -74,6 +76,20 @@ async def test_numbers_that_a_lost_history_had_given_out_are_not_given_again(db:
     assert [(1, GAP + 1), (GAP + 3, 2 * GAP + 3)] == [tuple(gap) for gap in gaps]
 
 
+@pytest.mark.parametrize("others", [("one",), ("one", "two")], ids=["of the version before", "written anew"])
+async def test_numbers_jump_whichever_version_has_migrated_last(
+    db: asyncpg.Connection, database_url: str, tmp_path: Path, others: tuple[str, ...]
+) -> None:
+    for field in others:
+        await migrate.install(db, "postback", changed(tmp_path, field))
+    await migrate.upgrade(database_url, "postback")
+    await told(db, "T1")
+    await promoted(db, through=1)
+    await told(db, "T2")
+
+    assert [1, GAP + 2] == await numbers(db)
+
+
 async def test_the_history_stays_the_same_for_all_connections_and_whoever_asks(
     db: asyncpg.Connection, database_url: str
 ) -> None:
@@ -82,7 +98,7 @@ async def test_the_history_stays_the_same_for_all_connections_and_whoever_asks(
     await db.execute("CREATE ROLE anybody; GRANT USAGE ON SCHEMA postback TO anybody;"
                      " GRANT SELECT ON postback.feed_head TO anybody")  # fmt: skip
     await db.execute("SET ROLE anybody")
-    asked = await db.fetchval("SELECT postback.lineage(tableoid) FROM postback.feed_head")
+    asked = await db.fetchval(called("SELECT postback.lineage(tableoid) FROM postback.feed_head"))
     await db.execute("RESET ROLE; DROP OWNED BY anybody; DROP ROLE anybody")
     await told(other, "T2")
     await other.close()
