@@ -8,6 +8,7 @@ from models.media import File, Media
 from models.message import Adopted, Attention, Message, MessageBody
 from models.optout import OptOut, OptOutEntry
 from models.payload import Payload
+from models.redaction import ContentLease, Redaction
 from models.reference import Reference
 from models.submission import AwaitedReport, Idempotency, Outbox, Rate, Submission
 from models.subscriber import Forwarder, Subscriber
@@ -18,6 +19,7 @@ __all__ = [
     "ApiKey",
     "Attention",
     "AwaitedReport",
+    "ContentLease",
     "Conversation",
     "Delivery",
     "Event",
@@ -34,6 +36,7 @@ __all__ = [
     "Outbox",
     "Payload",
     "Rate",
+    "Redaction",
     "Reference",
     "SecretKeyCheck",
     "Submission",

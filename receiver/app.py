@@ -32,6 +32,7 @@ from receiver.providers import PROVIDERS
 from receiver.providers.base import Provider
 from receiver.pulse import Pulse, Silent
 from receiver.reader import Reader
+from receiver.redactions import Redactions
 from receiver.replay import Replay
 from receiver.replies import Replies
 from receiver.spool import Spool
@@ -84,7 +85,7 @@ class App:
         )
         replies = Replies(settings, providers)
         self._reader = Reader(settings.database_url, settings.db_schema, replies)
-        self._stream = Stream(self._reader)
+        self._stream = Stream(self._reader, Redactions(settings.database_url, settings.db_schema))
         self._pulse = Pulse(lambda: db.connect(settings.database_url))
         self._sheet = Sheet(settings.data_dir, "receiver")
         self._pages = api.app(self._lifespan)
@@ -133,6 +134,8 @@ class App:
                 await self._pulse.close()
                 if self._drain:
                     await self._drain.close()
+                self._stream.close()
+                await self._stream.finish()
                 await self._submit.close()
                 await self._ingest.close()
                 with suppress(TimeoutError):  # a frozen server does not even say goodbye

@@ -8,7 +8,7 @@ from uuid_utils.compat import uuid7
 
 from models.errors import SPECIFICITY, ErrorClass
 from models.status import Status, bits
-from receiver import db, phone
+from receiver import db, phone, redactions
 from receiver.correlate import key
 from receiver.problems import Code, Problem, invalid
 from receiver.rows import ConsentRow, EventRow
@@ -19,7 +19,7 @@ _ERRORS = {Status.CANCELED: ErrorClass.CANCELED, Status.FAILED: ErrorClass.UNKNO
 
 class Interventions:
     def __init__(self, database_url: str, schema: str) -> None:
-        self._url = database_url
+        self._url, self._schema = database_url, schema
         self._cancel = qualified("SELECT postback.cancel($1)", schema)
         self._decide = qualified("SELECT postback.decide($1)", schema)
         self._opt = qualified("SELECT postback.opt($1)", schema)
@@ -51,7 +51,10 @@ class Interventions:
 
     async def redact(self, message_id: UUID, contact: str | None) -> list[bytes]:
         """Takes words, files, raw requests and the number out of a message; the SHA-256 of the files that
-        nothing names any more. Raises ``Problem`` while it waits to be sent."""
+        nothing names any more. Raises ``Problem`` while it waits to be sent.
+
+        They may still be told until `forgotten` returns.
+        """
         async with db.connected(self._url) as connection:
             masked = phone.redacted(contact) if contact else None
             files: list[bytes] | None = await connection.fetchval(
@@ -60,6 +63,11 @@ class Interventions:
         if files is None:
             raise Problem(Code.NOT_CANCELABLE, "The message waits to be sent; cancel it first.")
         return files
+
+    async def forgotten(self) -> None:
+        """Returns once no process tells any more what is redacted by now. Raises ``TimeoutError``."""
+        async with db.connected(self._url) as connection:
+            await redactions.everywhere(connection, self._schema)
 
     async def _run(self, statement: str, given: EventRow | ConsentRow) -> bool:
         async with db.connected(self._url) as connection:

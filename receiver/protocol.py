@@ -13,6 +13,9 @@ from receiver import idle
 from receiver.unframed import Unframed
 from receiver.whole import Whole
 
+#: the extension of a request's scope that holds the transport of its connection
+TRANSPORT = "postback.transport"
+
 
 class BoundedProtocol(HttpToolsProtocol):
     """Closes a connection that dawdles (408), floods (431) or speaks no HTTP (400) where a request should be.
@@ -152,6 +155,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.loop.call_later(self.parting, self.part)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
+        cycle.scope["extensions"] = {TRANSPORT: {"transport": self.transport}}
         prompt = self._is_prompt(cycle.scope["path"])
         if prompt:
             app = Whole(app, cycle)

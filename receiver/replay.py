@@ -31,7 +31,8 @@ from receiver.together import groups
 #: payloads per transaction
 BATCH = 20
 START = UUID(int=0)
-_DRY, _MISSING = "PB001", "PB002"
+_DRY, _MISSING, _REMOVED = "PB001", "PB002", "PB003"
+_NOTHING = {"payloads": [], "messages": [], "superseded": 0}
 #: tries of a transaction whose messages others hold, a growing pause apart
 _TRIES = 20
 
@@ -157,12 +158,18 @@ class Replay:
     async def _tried(self, connection: Connection, readings: Sequence[Reading], dry: bool) -> Any:
         witnesses: dict[UUID, list[EventRow]] = {}
         for number in range(_TRIES):
+            if not readings:
+                return _NOTHING
             try:
                 return orjson.loads(await self._call(connection, readings, witnesses, dry))
             except asyncpg.PostgresError as error:
                 if error.sqlstate == _DRY:
                     return orjson.loads(error.detail)
-                if error.sqlstate == _MISSING:
+                if error.sqlstate == _REMOVED:
+                    removed = set(map(UUID, orjson.loads(error.detail)))
+                    readings = [one for one in readings if one.payload.id not in removed]
+                    witnesses = {named: rows for named, rows in witnesses.items() if named not in removed}
+                elif error.sqlstate == _MISSING:
                     for named in orjson.loads(error.detail):
                         witnesses[UUID(named)] = []
                     selection = Selection(ids=list(witnesses))

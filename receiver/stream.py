@@ -4,19 +4,24 @@ While somebody listens, the head of the feed is looked at every `POLL` seconds, 
 and put into memory. A listener walks through that memory at its own pace; whoever wants what is no longer in
 it reads from Postgres until he has caught up. So two hundred listeners cost one query per batch, a slow one
 holds up nobody, and a lost connection to Postgres is a pause, not a gap.
+
+What is redacted leaves that memory at once, and is read again for whoever has not had it. A listener to whom
+it is on its way at that moment is cut off, and comes back with the cursor of what he had.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
+from uuid import UUID
 
 import structlog
 
 from receiver.read import feed, shapes
 from receiver.read.feed import Stretch, Wanted
 from receiver.reader import Reader
+from receiver.redactions import Redactions
 
 log = structlog.get_logger()
 
@@ -31,15 +36,26 @@ PAGE = 500
 UNKNOWN = -1
 
 
+class Listener:
+    """A connection that is sent the feed. *cut* ends it at once, with whatever it has not sent yet; *allowed*
+    says whether its key still is one."""
+
+    def __init__(self, cut: Callable[[], None], allowed: Callable[[], Awaitable[bool]]) -> None:
+        self.cut, self.allowed = cut, allowed
+        #: what is being sent, until all of it has left
+        self.leaving: shapes.Event | None = None
+
+
 class Stream:
     """What is new in the feed, for any number of listeners."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, reader: Reader, redactions: Redactions) -> None:
+        self._reader, self._redactions = reader, redactions
         self._recent: deque[shapes.Event] = deque(maxlen=REMEMBERED)
         #: everything in `_recent` comes after `_since`, and nothing is missing between it and `_through`
         self._since = self._through = UNKNOWN
-        self._listeners = 0
+        self._waiting = 0
+        self._listeners: set[Listener] = set()
         self._reading: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._closing = False
@@ -50,6 +66,23 @@ class Stream:
         self._tell()
         if self._reading:
             self._reading.cancel()
+
+    async def finish(self) -> None:
+        """Returns once nothing is read any more, after `close`."""
+        if self._reading:
+            await asyncio.wait([self._reading])
+
+    def forget(self, events: Collection[UUID] | None) -> None:
+        """As `receiver.redactions.Holder`: what follows the last of *events* may stay."""
+        for listener in self._listeners:
+            if listener.leaving and (events is None or listener.leaving.id in events):
+                listener.cut()
+        redacted = [event.sequence for event in self._recent if events is None or event.id in events]
+        while redacted and self._recent and self._recent[0].sequence <= redacted[-1]:
+            self._since = self._recent.popleft().sequence
+
+    async def quiet(self) -> None:
+        """As `receiver.redactions.Holder`: who is cut off is sent nothing more."""
 
     async def read(self, place: int | None, wanted: Wanted, limit: int, patience: float) -> Stretch:
         """What follows number *place*; where nothing does, what comes within *patience* seconds."""
@@ -63,22 +96,43 @@ class Stream:
             found = await feed.after(self._reader, found.through, wanted, limit)
         return found
 
-    async def follow(self, place: int | None, wanted: Wanted) -> AsyncIterator[Stretch]:
-        """Everything that follows number *place*, and all that comes, until `close`. Pieces may be empty:
-        they say how far the feed has been read for the listener."""
-        with self._listening():
+    async def follow(
+        self, place: int | None, wanted: Wanted, listener: Listener
+    ) -> AsyncIterator[shapes.Event | None]:
+        """Everything that follows number *place*, and all that comes, until `close`; None where events may be
+        missing. Whoever asks for the next one says that the one before has left."""
+        with self._listening(listener):
             while not self._closing:
+                await self._usable()
                 found = self._remembered(place, wanted) or await self._read(place, wanted)
-                if found.events or found.reset or found.through != place:
-                    yield found
-                place = found.through
-                if found.ends:
-                    await self._beyond(place, None)
+                seen = self._redactions.seen
+                told = found.events or found.reset or found.through != place
+                if told and not await listener.allowed():
+                    return
+                if found.reset:
+                    yield None
+                for event in found.events:
+                    if seen != self._redactions.seen or not self._redactions.current:
+                        break  # this one may say what was redacted: it is read again
+                    listener.leaving = event
+                    yield event
+                    listener.leaving, place = None, event.sequence
+                else:
+                    place = found.through
+                    if found.ends:
+                        await self._beyond(place, None)
+
+    async def _usable(self) -> None:
+        """Waits until what is read may be used."""
+        while not (self._redactions.current or self._closing):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL):
+                    await self._redactions.ready()
 
     async def _read(self, place: int | None, wanted: Wanted) -> Stretch:
         while True:
             try:
-                return await feed.after(self._reader, place, wanted, PAGE)
+                return await self._redactions.fresh(lambda: feed.after(self._reader, place, wanted, PAGE))
             except Exception as error:  # a pool fails in many ways
                 if self._closing:
                     raise
@@ -86,8 +140,10 @@ class Stream:
                 await asyncio.sleep(PAUSE)
 
     @contextmanager
-    def _listening(self) -> Iterator[None]:
-        self._listeners += 1
+    def _listening(self, listener: Listener | None = None) -> Iterator[None]:
+        self._waiting += 1
+        if listener is not None:
+            self._listeners.add(listener)
         if self._reading is None or self._reading.done():
             self._since = self._through = UNKNOWN
             self._recent.clear()
@@ -95,7 +151,8 @@ class Stream:
         try:
             yield
         finally:
-            self._listeners -= 1
+            self._waiting -= 1
+            self._listeners -= {listener}
 
     def _remembered(self, place: int | None, wanted: Wanted) -> Stretch | None:
         """What memory holds after *place*, None where it does not reach back so far."""
@@ -122,14 +179,19 @@ class Stream:
 
     async def _run(self) -> None:
         """Reads on for as long as anybody listens."""
-        while self._listeners and not self._closing:
-            try:
-                await self._look()
-            except Exception as error:  # noqa: BLE001 - Postgres is away: listeners wait
-                log.warning("the feed cannot be read", reason=type(error).__name__)
-                await asyncio.sleep(PAUSE)
-            else:
-                await asyncio.sleep(POLL)
+        while self._waiting and not self._closing:
+            async with self._redactions.heeded(self):
+                while self._waiting and not self._closing:
+                    await self._look_on()
+
+    async def _look_on(self) -> None:
+        try:
+            await self._look()
+        except Exception as error:  # noqa: BLE001 - Postgres is away: listeners wait
+            log.warning("the feed cannot be read", reason=type(error).__name__)
+            await asyncio.sleep(PAUSE)
+        else:
+            await asyncio.sleep(POLL)
 
     async def _look(self) -> None:
         newest = await feed.head(self._reader)
@@ -137,7 +199,9 @@ class Stream:
             self._since = self._through = newest
             self._tell()
         while self._through < newest:
-            found = await feed.after(self._reader, self._through, Wanted(), PAGE)
+            found = await self._redactions.fresh(
+                lambda: feed.after(self._reader, self._through, Wanted(), PAGE)
+            )
             if found.start != self._through:  # it goes on elsewhere, after a fail-over for one
                 self._recent.clear()
                 self._since = found.start

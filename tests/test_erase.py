@@ -12,8 +12,8 @@ from uuid_utils.compat import uuid7
 
 from receiver.erase.number import wanted
 from tests.support import commands, receiver
-from tests.support.beds import connect
 from tests.support.receiver import CHANNEL, Receiver
+from tests.support.traces import everything, holds
 
 pytestmark = pytest.mark.stock
 
@@ -31,8 +31,6 @@ FORMS = [
     "206%20555%200123",
     "(206)\u00a0555-0123",
 ]
-CANARY = re.compile(rb"2065550123")
-SEPARATORS = re.compile(rb"%[0-9A-Fa-f]{2}|\\[xX][0-9a-f]{2}|\xc2\xa0|[^0-9A-Za-z]")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -57,30 +55,9 @@ def test_whatever_stands_around_it_it_is_found(number: str, before: str, after: 
     assert re.search(wanted(number).pattern, f"{before}{number}{after}")
 
 
-def holds(data: bytes) -> bool:
-    return bool(CANARY.search(SEPARATORS.sub(b"", data)))
-
-
-async def everything(here: Receiver) -> dict[str, bytes]:
-    """Every row of every table as text, bytes as they are, and every file of the data directory."""
-    connection = await connect(here.settings.database_url)
-    found: dict[str, bytes] = {}
-    tables = await connection.fetch(
-        "SELECT relname FROM pg_class WHERE relnamespace = 'postback'::regnamespace AND relkind = 'r'"
-    )
-    for table in tables:
-        for number, row in enumerate(await connection.fetch(f'SELECT * FROM postback."{table[0]}"')):  # noqa: S608
-            values = [value if isinstance(value, bytes) else str(value).encode() for value in row.values()]
-            found[f"{table[0]} {number}"] = b"\n\n\n".join(values)
-    await connection.close()
-    for path in here.settings.data_dir.rglob("*"):
-        if path.is_file():
-            found[str(path)] = path.read_bytes()
-    return found
-
-
 async def places(here: Receiver) -> list[str]:
-    return [place for place, data in (await everything(here)).items() if holds(data)]
+    found = await everything(here.settings.database_url, here.settings.data_dir)
+    return [place for place, data in found.items() if holds(data)]
 
 
 async def fill(here: Receiver) -> dict[str, Any]:

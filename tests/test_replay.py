@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
 from models.status import CORRELATION_BIT, Status, status_of
+from receiver.kept import KeptPayload
 from receiver.read import ids
+from receiver.reread import Reading
+from receiver.sql import qualified
 from tests.support.beds import connect
 from tests.support.dialect import SECRETS, Dialect, heard, replay, replayed
 
@@ -296,6 +299,29 @@ async def _world(db: Any, world: str) -> dict[str, Any]:
         elif row:
             assert 0 == row["seen"] & ~sum(CORRELATION_BIT.values())
     return known
+
+
+async def test_what_is_redacted_while_it_is_read_again_does_not_come_back(
+    db: Any, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed = await heard(db, WRONG, [["T1", "done"]])
+    await heard(db, WRONG, [["T2", "done"]])
+    replaying = replay(database_url, RIGHT)
+    read = replaying._reader.read
+
+    async def and_redacted(payload: KeptPayload, **options: Any) -> Reading:
+        reading = await read(payload, **options)
+        if payload.id == removed:
+            await db.execute(qualified("SELECT postback.strip($1)", "postback"), list(payload.message_ids))
+        return reading
+
+    monkeypatch.setattr(replaying._reader, "read", and_redacted)
+    summary = await replayed(replaying)
+
+    assert [("delivered", "failed")] == [(one.before, one.after) for one in summary.messages.values()]
+    assert 2 == await db.fetchval("SELECT count(*) FROM postback.message")
+    assert removed not in summary.payloads
+    assert ["delivered", "failed"] == [row[0] for row in await standing(db)]
 
 
 async def test_intake_goes_on_while_its_messages_are_replayed(db: Any, database_url: str) -> None:

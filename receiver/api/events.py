@@ -1,5 +1,6 @@
 """/v1/events: the feed, page by page or as server-sent events."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -10,9 +11,11 @@ from receiver.api.operation import Ask, Header, Nothing, Operation, json
 from receiver.api.reading import cursor
 from receiver.auth import Scope
 from receiver.problems import Problem
+from receiver.protocol import TRANSPORT
 from receiver.read import ids, shapes
-from receiver.read.feed import Stretch, Wanted
+from receiver.read.feed import Wanted
 from receiver.read.filters import FeedFilters, FeedPage
+from receiver.stream import Listener
 
 #: seconds between two signs of life; proxies cut silent connections after thirty or more
 PING = 15
@@ -39,8 +42,11 @@ async def list_feed(ask: Ask[FeedPage, Nothing]) -> Response:
 async def stream_feed(ask: Ask[FeedFilters, Nothing]) -> Response:
     last = ask.request.headers.get("last-event-id")
     place = ask.query.after if not last else cursor(last, ids.place_in_feed, "/Last-Event-ID")
+    transport: asyncio.Transport = ask.request.scope["extensions"][TRANSPORT]["transport"]
+    # a chunk is sent when the next one can be: of what is on its way nothing but the last event waits here
+    transport.set_write_buffer_limits(high=0)
     return EventSourceResponse(
-        _told(ask, place),
+        _told(ask, place, Listener(transport.abort, lambda: _still_allowed(ask))),
         ping=PING,
         send_timeout=SLOWEST,
         sep="\n",
@@ -48,21 +54,17 @@ async def stream_feed(ask: Ask[FeedFilters, Nothing]) -> Response:
     )
 
 
-async def _told(ask: Ask[FeedFilters, Nothing], place: int | None) -> AsyncIterator[ServerSentEvent]:
+async def _told(
+    ask: Ask[FeedFilters, Nothing], place: int | None, listener: Listener
+) -> AsyncIterator[ServerSentEvent | bytes]:
     yield ServerSentEvent(comment="listening", retry=RETRY)
-    async for stretch in ask.context.stream.follow(place, _wanted(ask)):
-        if not await _still_allowed(ask):
-            return
-        for said in _as_events(stretch):
-            yield said
-
-
-def _as_events(stretch: Stretch) -> list[ServerSentEvent]:
-    events = [ServerSentEvent(data=event.line, id=event.cursor) for event in stretch.events]
-    if stretch.reset:
-        # events may be missing before this one: the listener has to look at the messages themselves
-        events.insert(0, ServerSentEvent(event="reset", data="{}"))
-    return events
+    async for event in ask.context.stream.follow(place, _wanted(ask), listener):
+        if event is None:
+            # events may be missing before this one: the listener has to look at the messages themselves
+            yield ServerSentEvent(event="reset", data="{}")
+        else:
+            yield ServerSentEvent(data=event.line, id=event.cursor)
+            yield b""  # nothing, once the event has left
 
 
 async def _still_allowed(ask: Ask[FeedFilters, Nothing]) -> bool:

@@ -76,6 +76,8 @@ async def redact(ask: Ask[Query, Nothing]) -> Response:
         store = ask.context.files.store
         for digest in await ask.context.interventions.redact(message.id, contact):
             await asyncio.to_thread(store.remove, digest)
+    # also after a first try that did not come so far
+    await ask.context.interventions.forgotten()
     return json(await _message(ask))
 
 

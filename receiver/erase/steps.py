@@ -1,12 +1,15 @@
 # ruff: noqa: S608 - tables and columns are named by the schema, values are parameters
-"""What is removed, one after the other: waiting sends, spools, the words of messages, whatever is left."""
+"""What is removed, one after the other: waiting sends, spools, the words of messages, whatever is left, and
+what processes keep of it in memory."""
 
+import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from receiver import db, optouts, phone, secrets, spool
+from receiver import db, optouts, phone, redactions, secrets, spool
+from receiver.commit import PATIENCE
 from receiver.config import ConfigError, Settings
 from receiver.erase.columns import Connection, columns_of_words, mask, together
 from receiver.erase.number import Number, plain_forms, wanted
@@ -18,8 +21,12 @@ BATCH = 500
 _NAMED = ("payload", "reference", "submission", "idempotency", "conversation")
 #: tables that go on knowing the number by its hash; their rows of one number change together
 _HASHED = ("opt_out_entry", "opt_out")
+#: rows that processes write from what they keep in memory
+_TOLD = "delivery"
+#: seconds within which what was read from a spool is in Postgres, or is read again
+IN_HAND = 6 * PATIENCE
 #: tables from which messages' words are taken
-_STRIPPED = ("message", "message_body", "event", "media", "file", "payload", "reference")
+_STRIPPED = ("message", "message_body", "event", "media", "file", "payload", "reference", _TOLD)
 
 
 @dataclass(slots=True)
@@ -66,10 +73,36 @@ class Erase:
     async def _erase(self, connection: Connection, sought: Number, *, dry: bool) -> None:
         if not dry:
             await self._stop(connection, sought)
-            # before the tables: what is drained meanwhile is found there
-            self._report.spooled += spool.erase(self._settings.data_dir, plain_forms(sought))
+            await self._spools(sought)
             await self._strip(connection, sought)
-        await self._sweep(connection, sought, dry=dry)
+        columns = await columns_of_words(connection, self._schema)
+        for table in sorted(columns, key=lambda table: table == _TOLD):
+            if table == _TOLD and not dry:
+                await self._forget(connection)
+                await self._empty(connection, sought)
+            await self._sweep(connection, table, columns[table], sought, dry=dry)
+
+    async def _spools(self, sought: Number) -> None:
+        """Before the tables: what is drained meanwhile is found there."""
+        self._progress("spools")
+        removed = spool.erase(self._settings.data_dir, plain_forms(sought))
+        self._report.spooled += removed
+        if removed:
+            await asyncio.sleep(IN_HAND)
+
+    async def _forget(self, connection: Connection) -> None:
+        """Whatever a process has read until now it reads again: the number may stand in anybody's text."""
+        self._progress("what is kept in memory")
+        await connection.execute(self._sql("SELECT postback.note_redaction(NULL)"))
+        await redactions.everywhere(connection, self._schema)
+
+    async def _empty(self, connection: Connection, sought: Number) -> None:
+        """What still has to be posted and holds the number is made anew: masked where it stands, it might be
+        no JSON any more."""
+        where = together({"body": "bytea"})
+        await connection.execute(
+            self._sql(f"UPDATE postback.{_TOLD} SET body = NULL WHERE {where} ~ $1"), sought.pattern
+        )
 
     async def _stop(self, connection: Connection, sought: Number) -> None:
         """What waits to be sent to the number is canceled."""
@@ -115,26 +148,27 @@ class Erase:
             self._report.files += len(files)
             self._progress(f"message: {self._report.messages:,}")
 
-    async def _sweep(self, connection: Connection, sought: Number, *, dry: bool) -> None:
-        """Whatever still holds the number, wherever. Rows of which it is a name go, other rows are masked."""
-        for table, columns in (await columns_of_words(connection, self._schema)).items():
-            self._progress(table)
-            name, where = f'"{self._schema}"."{table}"', f"({together(columns)}) ~ $1"
-            plain = re.sub(r"_p_(\d{6}|default)$", "", table)
-            if dry:
-                counted = f"SELECT count(*) FROM {name} WHERE {where}"
-                self._report.add(plain, await connection.fetchval(counted, sought.pattern))
-                continue
-            if plain in _NAMED:
-                done = _count(await connection.execute(f"DELETE FROM {name} WHERE {where}", sought.pattern))
-            else:
-                async with connection.transaction():
-                    if plain in _HASHED:
-                        await self._hash(connection, sought)
-                    done = await mask(connection, name, columns, where, sought)
-            self._report.add(plain, done)
-            if done or plain in _STRIPPED:
-                await connection.execute(f"VACUUM {name}")
+    async def _sweep(
+        self, connection: Connection, table: str, columns: Mapping[str, str], sought: Number, *, dry: bool
+    ) -> None:
+        """Whatever of *table* still holds the number. Rows that it names go, others are masked."""
+        self._progress(table)
+        name, where = f'"{self._schema}"."{table}"', f"({together(columns)}) ~ $1"
+        plain = re.sub(r"_p_(\d{6}|default)$", "", table)
+        if dry:
+            counted = f"SELECT count(*) FROM {name} WHERE {where}"
+            self._report.add(plain, await connection.fetchval(counted, sought.pattern))
+            return
+        if plain in _NAMED:
+            done = _count(await connection.execute(f"DELETE FROM {name} WHERE {where}", sought.pattern))
+        else:
+            async with connection.transaction():
+                if plain in _HASHED:
+                    await self._hash(connection, sought)
+                done = await mask(connection, name, columns, where, sought)
+        self._report.add(plain, done)
+        if done or plain in _STRIPPED:
+            await connection.execute(f"VACUUM {name}")
 
     @property
     def _sql(self) -> Callable[[str], str]:

@@ -82,11 +82,12 @@ class Journal:
         return [(row["subscriber_id"], Parcel.kept(_delivery(row))) for row in rows]
 
     async def log(
-        self, places: Sequence[PlaceRow], deliveries: Sequence[DeliveryRow], moment: datetime
+        self, places: Sequence[PlaceRow], deliveries: Sequence[DeliveryRow], seen: int, moment: datetime
     ) -> set[UUID]:
-        """Writes them down, all or none; answers with the subscribers that were still held."""
-        query = "SELECT postback.log_deliveries($1, $2, $3, $4) AS mine"
-        [row] = await self._fetch(query, self.id, places, deliveries, moment)
+        """Writes them down, all or none, but for what was redacted after number *seen*; answers with the
+        subscribers that were still held."""
+        query = "SELECT postback.log_deliveries($1, $2, $3, $4, $5) AS mine"
+        [row] = await self._fetch(query, self.id, places, deliveries, seen, moment)
         return set(row["mine"])
 
     async def close(self) -> None:

@@ -1,9 +1,10 @@
 """One subscriber: what it is sent, in order, and what becomes of that. Nobody else waits for it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import structlog
 
@@ -18,6 +19,7 @@ from receiver.forward.subscription import PlaceRow, Subscription
 from receiver.forward.terms import Terms
 from receiver.http import Poster
 from receiver.metrics.definitions import DELIVERIES, FORWARD_LAG_SECONDS
+from receiver.redactions import Redactions
 
 log = structlog.get_logger()
 
@@ -37,11 +39,13 @@ class Line:
         letters: Letters,
         poster: Poster,
         terms: Terms,
+        redactions: Redactions,
         *,
         kept: Sequence[Parcel] = (),
         done: Sequence[tuple[int, int]] = (),
     ) -> None:
         self.of, self._letters, self._poster, self._terms = of, letters, poster, terms
+        self._redactions = redactions
         #: posts at a time; none while somebody else may serve it
         self.width = terms.concurrency
         self._live, self._again = Place(of.cursor), self._replay_of(of)
@@ -80,6 +84,19 @@ class Line:
         elif parcel not in self.books and parcel.state == PARKED:
             self._queue.add_late(parcel)
         self.wake()
+
+    def forget(self, events: Collection[UUID] | None) -> None:
+        """Something of *events* was redacted, with None of any; what is under way of it is broken off and
+        made anew."""
+        for parcel in [*self._queue.held.values(), *self.books.dirty]:
+            if events is None or parcel.event_id in events:
+                parcel.forget()
+
+    async def quiet(self) -> None:
+        """Returns once everything that was broken off has ended."""
+        for parcel in list(self._queue.held.values()):
+            if parcel.broken is not None:
+                await parcel.broken.wait()
 
     @property
     def busy(self) -> bool:
@@ -163,7 +180,7 @@ class Line:
 
     def _take(self, place: Place, letter: Letter, replay: int) -> bool:
         place.read = letter.seq
-        if not self.of.wanted.admits(letter.event):
+        if not self.of.wanted.admits(letter):
             return False
         if (replay, letter.seq) in self._done:
             self._done.discard((replay, letter.seq))
@@ -200,7 +217,9 @@ class Line:
         self._start()
 
     async def _deliver(self, parcel: Parcel) -> None:
-        status, asked = await attempt(parcel, lambda: self.of, self._letters, self._poster, self._terms)
+        status, asked = await attempt(
+            parcel, lambda: self.of, self._letters, self._poster, self._terms, self._redactions
+        )
         if status is not None and 200 <= status < 300:
             self._delivered(parcel)
         else:

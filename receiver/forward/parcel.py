@@ -1,5 +1,6 @@
 """One event on its way to one subscriber."""
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -36,7 +37,9 @@ class DeliveryRow(NamedTuple):
 @dataclass(slots=True, eq=False)
 class Parcel:
     """*recorded*: it has a row, or will have one with the next place that is written down, so the place may
-    pass it. *due* is on the event loop's clock, *next_at* the same for everybody."""
+    pass it. *due* is on the event loop's clock, *next_at* the same for everybody. *body* is None where it
+    is to be made anew; *leaving* is the scope of a post under way, *broken* tells when one that was broken
+    off has ended."""
 
     id: UUID
     event_id: UUID
@@ -54,6 +57,8 @@ class Parcel:
     due: float = 0.0
     recorded: bool = False
     flying: bool = False
+    leaving: asyncio.Timeout | None = None
+    broken: asyncio.Event | None = None
 
     @classmethod
     def of(cls, letter: Letter, replay: int) -> "Parcel":
@@ -88,6 +93,22 @@ class Parcel:
         self.attempts.append(
             {"at": moments.text(at), "status": status, "ms": ms, "answer": text, "error": error}
         )
+
+    def forget(self) -> None:
+        """Drops what was read of the event, and what was answered: it may repeat that. A post under way is
+        broken off."""
+        self.body = None
+        for one in self.attempts:
+            one["answer"] = None
+        if self.leaving is not None and self.broken is None:
+            self.broken = asyncio.Event()
+            self.leaving.reschedule(asyncio.get_running_loop().time())
+
+    def ended(self) -> None:
+        """No post is under way any more."""
+        if self.broken is not None:
+            self.broken.set()
+        self.leaving = self.broken = None
 
     def row(self, subscriber_id: UUID) -> DeliveryRow:
         done = self.state == DELIVERED

@@ -1,7 +1,7 @@
 """The forwarder's process: takes its share of the subscribers, and keeps the books for all of them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from receiver.http import Poster
 from receiver.metrics.sheet import Sheet, recording
 from receiver.providers import PROVIDERS
 from receiver.reader import Reader
+from receiver.redactions import Redactions
 from receiver.replies import Replies
 from receiver.secrets import Secrets, Undecryptable
 
@@ -36,15 +37,17 @@ async def run(settings: Settings, stop: asyncio.Event, terms: Terms = Terms()) -
         reader = Reader(settings.database_url, settings.db_schema, Replies(settings, PROVIDERS), size=4)
         try:
             async with Poster(settings.private_networks) as poster:
-                await _Forwarder(settings, Letters(reader), poster, terms).run(stop)
+                await _Forwarder(settings, reader, poster, terms).run(stop)
         finally:
             await reader.close()
 
 
 class _Forwarder:
-    def __init__(self, settings: Settings, letters: Letters, poster: Poster, terms: Terms) -> None:
-        self._letters, self._poster, self._terms = letters, poster, terms
+    def __init__(self, settings: Settings, reader: Reader, poster: Poster, terms: Terms) -> None:
+        self._poster, self._terms = poster, terms
         self._secrets: Secrets = secrets.load(settings)
+        self._redactions = Redactions(settings.database_url, settings.db_schema)
+        self._letters = Letters(reader, self._redactions, self._hashed)
         self._journal = Journal(settings.database_url, settings.db_schema)
         self._lines: dict[UUID, tuple[Line, asyncio.Task[None]]] = {}
         self._unreadable: set[UUID] = set()
@@ -53,6 +56,25 @@ class _Forwarder:
 
     async def run(self, stop: asyncio.Event) -> None:
         log.info("forwarding")
+        async with self._redactions.heeded(self):
+            await self._work(stop)
+        await self._journal.close()
+
+    def forget(self, events: Collection[UUID] | None) -> None:
+        """As `receiver.redactions.Holder`."""
+        self._letters.forget(events)
+        for line, _ in self._lines.values():
+            line.forget(events)
+
+    async def quiet(self) -> None:
+        """As `receiver.redactions.Holder`."""
+        for line, _ in list(self._lines.values()):
+            await line.quiet()
+
+    def _hashed(self, number: str) -> str:
+        return self._secrets.keyed_hash("lane", number.encode()).hex()
+
+    async def _work(self, stop: asyncio.Event) -> None:
         tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._keep_books())]
         await stop.wait()
         for task in tasks:
@@ -68,7 +90,6 @@ class _Forwarder:
                 await self._journal.release()
         except Exception as error:  # noqa: BLE001 - the next one will send again what is not written down
             log.warning("ending without the database", reason=f"{type(error).__name__}: {error}")
-        await self._journal.close()
 
     async def _watch(self) -> None:
         """Wakes the lines when the feed goes on."""
@@ -109,7 +130,8 @@ class _Forwarder:
             return
         rows = [parcel.row(line.of.id) for line, _, parcels in changed for parcel in parcels]
         try:
-            mine = await self._journal.log([place for _, place, _ in changed], rows, self._terms.clock())
+            places = [place for _, place, _ in changed]
+            mine = await self._journal.log(places, rows, self._redactions.seen, self._terms.clock())
         except BaseException:
             for line, place, parcels in changed:
                 line.books.put_back(parcels, place)
@@ -148,17 +170,21 @@ class _Forwarder:
         if known is not None:
             known[0].update(subscription)
             return
-        kept = await self._journal.kept(row)
         await self._letters.look()
+        kept = await self._redactions.fresh(lambda: self._journal.kept(row))
         if row.cursor > self._letters.head:
             log.error("a place beyond the end of the feed", subscriber=str(row.id), place=row.cursor)
             subscription = replace(subscription, cursor=self._letters.head)
-        line = Line(subscription, self._letters, self._poster, self._terms, kept=kept.waiting, done=kept.done)
+        line = Line(
+            subscription, self._letters, self._poster, self._terms, self._redactions,
+            kept=kept.waiting, done=kept.done,
+        )  # fmt: skip
         self._lines[row.id] = line, asyncio.create_task(line.run())
         log.info("serving", subscriber=str(row.id), place=row.cursor, waiting=len(kept.waiting))
 
     async def _ask(self) -> None:
-        for named, parcel in await self._journal.due(list(self._lines), self._terms.clock()):
+        due = await self._redactions.fresh(lambda: self._journal.due(list(self._lines), self._terms.clock()))
+        for named, parcel in due:
             if named in self._lines:
                 self._lines[named][0].ask(parcel)
 
@@ -178,9 +204,9 @@ class _Forwarder:
         log.info("given up", subscribers=len(lines))
 
     async def _drop(self, line: Line, reason: str) -> None:
-        _, task = self._lines.pop(line.of.id)
-        task.cancel()
+        self._lines[line.of.id][1].cancel()
         await line.finish(0)
+        del self._lines[line.of.id]
         log.info("no longer serving", subscriber=str(line.of.id), reason=reason)
 
     def _pause_if_late(self) -> None:

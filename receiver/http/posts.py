@@ -1,7 +1,7 @@
 """Posts to apps, at addresses that they gave."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,11 +37,15 @@ class Poster:
     def __init__(self, networks: Sequence[Network]) -> None:
         self._connections = Connections(networks)
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes, deadline: float) -> Posted:
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes | AsyncIterable[bytes], deadline: float
+    ) -> Posted:
         """Returns what was answered within *deadline* seconds. Raises ``NotSent``, ``AnswerLost`` and
         ``Unfetchable``.
 
-        The status line decides: a body that breaks off, hangs or never ends takes nothing back.
+        A *body* that is asked for its bytes is asked once the connection stands, and what it raises ends the
+        post; *headers* say how long it is. The status line decides: a body of an answer that breaks off,
+        hangs or never ends takes nothing back.
         """
         outgoing = Outgoing("POST", parsed(url), headers, body)
         patience = min(CONNECT_DEADLINE, deadline / 2)

@@ -1,7 +1,7 @@
 """What is asked of whom: URLs, and requests to them."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
@@ -48,7 +48,7 @@ class Outgoing:
     method: str
     target: httpx.URL
     headers: Mapping[str, str]
-    body: bytes = b""
+    body: bytes | AsyncIterable[bytes] = b""
 
     def to(self, address: str, connect_within: float) -> httpx.Request:
         """Returns the same request for *address*, which TLS and ``Host`` call by the target's name."""

@@ -6,7 +6,7 @@ number sees all that are lower: reading on from the highest number seen misses n
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from receiver.auth import Channels
 from receiver.read import ids, shapes
@@ -35,6 +35,16 @@ _STRETCH = """
 WINDOW = 2000
 
 
+class Sorted(Protocol):
+    """Anything that is sorted as an event is."""
+
+    @property
+    def type(self) -> str: ...
+
+    @property
+    def channel(self) -> str | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which events an asker is given; None stands for all. *visible* are the channels that its key may see;
@@ -44,7 +54,7 @@ class Wanted:
     channels: Collection[str] | None = None
     visible: Channels = None
 
-    def admits(self, event: shapes.Event) -> bool:
+    def admits(self, event: Sorted) -> bool:
         return (
             (self.types is None or event.type in self.types)
             and (self.channels is None or event.channel in self.channels)

@@ -27,6 +27,7 @@ _FILES = (
     "types",
     "numbers",
     "feed",
+    "redactions",
     "append",
     "own_events",
     "optouts",

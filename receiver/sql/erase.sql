@@ -7,6 +7,7 @@ SET lock_timeout = '2s' SET plan_cache_mode = force_generic_plan SET enable_seqs
 #variable_conflict use_column
 DECLARE
     files uuid[];
+    told record;
 BEGIN
     PERFORM FROM postback.message m WHERE m.id = ANY (ids) ORDER BY m.id FOR UPDATE;
     -- A reference under the number of its recipient goes; and of a message that only its carrier knows all go,
@@ -22,14 +23,19 @@ BEGIN
     WHERE e.message_id = ANY (ids) AND e.provider_message IS NOT NULL;
     UPDATE postback.attention a SET error_message = NULL
     WHERE a.message_id = ANY (ids) AND a.error_message IS NOT NULL;
-    -- what still has to be posted is made anew, of what is left
-    UPDATE postback.delivery d SET body = NULL WHERE d.message_id = ANY (ids) AND d.state <> 'delivered';
     INSERT INTO postback.message_body AS b (message_id, options, metadata_, participants, redacted_at)
     SELECT m.id, '{}', '{}', '{}', clock_timestamp() FROM postback.message m WHERE m.id = ANY (ids)
     ON CONFLICT (message_id) DO UPDATE SET text = NULL, subject = NULL, fallback_text = NULL, options = '{}',
         metadata_ = '{}', participants = '{}', redacted_at = coalesce(b.redacted_at, excluded.redacted_at);
     WITH gone AS (DELETE FROM postback.media f WHERE f.message_id = ANY (ids) RETURNING f.id)
     SELECT array_agg(g.id) INTO files FROM gone g;
+    -- What still has to be posted is made anew, of what is left. Nobody can write it down as it was once this
+    -- is noted.
+    SELECT array_agg(e.id) AS ids, array_agg(e.seq) AS numbers INTO told
+    FROM postback.event e WHERE e.message_id = ANY (ids);
+    PERFORM postback.note_redaction(coalesce(told.ids, '{}'));
+    UPDATE postback.delivery d SET body = NULL, attempts = postback.without_answers(d.attempts)
+    WHERE d.id = ANY (postback.deliveries_of(told.numbers));
     RETURN QUERY
     WITH gone AS (
         DELETE FROM postback.file f

@@ -49,9 +49,10 @@ BEGIN
 END $$;
 
 -- Writes down deliveries and places. Answers with the subscribers that `me` still held; of others nothing is
--- written.
+-- written. `known` is the redaction up to which `me` has forgotten: what was redacted after it is left out.
 CREATE FUNCTION postback.log_deliveries(
-    me uuid, places postback.place_in[], deliveries postback.delivery_in[], moment timestamptz
+    me uuid, places postback.place_in[], deliveries postback.delivery_in[], known bigint,
+    moment timestamptz
 ) RETURNS uuid[]
 LANGUAGE plpgsql SET lock_timeout = '2s' SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
@@ -59,12 +60,20 @@ DECLARE
         SELECT s.id FROM postback.subscriber s
         WHERE s.id = ANY (ARRAY(SELECT p.subscriber_id FROM unnest(places) p)) AND s.holder = me
         ORDER BY s.id FOR NO KEY UPDATE);
+    anything boolean;
+    redacted uuid[];
 BEGIN
+    -- a redaction that is about to commit either finds these rows, or is found here
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('postback.redaction', 0));
+    anything := EXISTS (SELECT FROM postback.redaction r WHERE r.number > known AND r.ids IS NULL);
+    redacted := ARRAY(SELECT unnest(r.ids) FROM postback.redaction r WHERE r.number > known);
     INSERT INTO postback.delivery AS d (
         id, subscriber_id, event_id, message_id, seq, replay, lane, state, late, tries, attempts, body, next_at)
     SELECT n.id, n.subscriber_id, n.event_id, n.message_id, n.seq, n.replay, n.lane, n.state, n.late, n.tries,
-        n.attempts::jsonb, n.body, n.next_at
-    FROM unnest(deliveries) n WHERE n.subscriber_id = ANY (mine)
+        CASE WHEN o.old THEN postback.without_answers(n.attempts::jsonb) ELSE n.attempts::jsonb END,
+        CASE WHEN NOT o.old THEN n.body END, n.next_at
+    FROM unnest(deliveries) n CROSS JOIN LATERAL (SELECT anything OR n.event_id = ANY (redacted) AS old) o
+    WHERE n.subscriber_id = ANY (mine)
     ON CONFLICT (subscriber_id, replay, seq) DO UPDATE SET
         state = excluded.state, late = excluded.late, tries = excluded.tries, attempts = excluded.attempts,
         body = excluded.body, next_at = excluded.next_at;

@@ -34,7 +34,8 @@ END $$;
 -- Reads `payloads` again: `events` is what they say now. Of what they said before, the events that they say
 -- no longer, or say otherwise, are superseded, and the new ones are written; then the messages are folded again.
 -- Where an event loses its teller, others may have told it too: `witnesses` are those, `testimony` what they
--- say now. If one is missing, nothing is done: error PB002, with their ids as its detail. A dry run does
+-- say now. If one is missing, nothing is done: error PB002, with their ids as its detail. Nor where one was
+-- removed after it was read, with its message redacted: error PB003, with the ids of those. A dry run does
 -- everything and takes it back: error PB001, with the answer as its detail.
 -- Order of locks: payload, then as `ingest`.
 CREATE FUNCTION postback.replay(
@@ -80,6 +81,12 @@ BEGIN
     ORDER BY m.id FOR NO KEY UPDATE NOWAIT;
     touched := ARRAY(SELECT unnest(targets) UNION SELECT unnest(heard));
 
+    -- From here on nobody redacts these messages; whoever does so later finds what is written now.
+    missing := ARRAY(SELECT unnest(replayed || witnesses) EXCEPT
+                     SELECT p.id FROM postback.payload p WHERE p.id = ANY (replayed || witnesses));
+    IF missing <> '{}' THEN
+        RAISE EXCEPTION 'removed meanwhile' USING ERRCODE = 'PB003', DETAIL = to_jsonb(missing)::text;
+    END IF;
     missing := postback.other_tellers(replayed, events, targets, touched, witnesses);
     IF missing IS NOT NULL THEN
         RAISE EXCEPTION 'others told the same' USING ERRCODE = 'PB002', DETAIL = to_jsonb(missing)::text;

@@ -31,6 +31,7 @@ from receiver.optouts import OptOuts
 from receiver.providers import PROVIDERS
 from receiver.pulse import Pulse
 from receiver.reader import Reader
+from receiver.redactions import Redactions
 from receiver.replay import Replay
 from receiver.replies import Replies
 from receiver.requests import SendRequest, Sent, TemplateRequest
@@ -134,7 +135,7 @@ def build(
         interventions=Interventions(database_url, SCHEMA),
         auth=Auth(engine, SECRETS, rate),
         files=files,
-        stream=Stream(reader),
+        stream=Stream(reader, Redactions(database_url, SCHEMA)),
         opt_outs=OptOuts(),
         pulse=Pulse(lambda: db.connect(database_url)),
         replies=replies,
