@@ -21,7 +21,7 @@ from receiver.optouts import OptOuts
 from receiver.outbox import Outbox
 from receiver.providers.base import Provider
 from receiver.spool import Spool
-from receiver.wakeup import listen, outbox_channel
+from receiver.wakeup import listen
 from sender.answers import Answers
 from sender.call import Calls
 from sender.channel import ChannelSender
@@ -76,7 +76,7 @@ async def _send(settings: Settings, providers: Mapping[str, Provider], stop: asy
             Silence(settings, providers, client, answers).run(),
             Endings(settings).run(),
             Fetching(settings, store, opt_outs).run(),
-            listen(settings, outbox_channel(settings.db_schema), wake),
+            listen(settings, wake),
         ]
         running = [asyncio.create_task(task) for task in tasks]
         log.info("sending", channels=sorted(settings.channels))

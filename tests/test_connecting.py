@@ -3,96 +3,18 @@
 import asyncio
 import socket
 import struct
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-import asyncpg
 import pytest
-from sqlalchemy import text
 
 from receiver import db
-from receiver.db import DatabaseError, Full, Mode, Unreachable, connecting
-from receiver.db.connection import Direct, Pooled
+from receiver.db import DatabaseError, Full, Unreachable
 from tests.support import debian
-from tests.support.pgbouncer import PROGRAM, PgBouncer
+from tests.support.stock import asked, in_every_way, stock, url
 
-
-@pytest.fixture(scope="module")
-def stock() -> Iterator[debian.Postgres]:
-    """Debian's Postgres: TLS only, scram, and one role that shows a certificate instead of a password."""
-    for program, package in ((debian.PROGRAMS / "initdb", "postgresql-15"), (PROGRAM, "pgbouncer")):
-        try:
-            debian.check(program, package)
-        except debian.Missing as missing:
-            pytest.skip(str(missing))
-    with tempfile.TemporaryDirectory(prefix="postback-tests-") as directory:
-        settings = {"listen_addresses": "127.0.0.1,127.0.0.2", "ssl_ca_file": f"{directory}/ca.pem"}
-        with debian.Postgres(Path(directory), settings) as server:
-            asyncio.run(_admit_certificates(server))
-            yield server
-
-
-async def _admit_certificates(server: debian.Postgres) -> None:
-    hba = server.directory / "data" / "pg_hba.conf"
-    hba.write_text("hostssl all localhost 127.0.0.1/32 cert\n" + hba.read_text())
-    connection = await asyncpg.connect(server.url(debian.SUPERUSER))
-    await connection.execute("CREATE ROLE localhost LOGIN")
-    await connection.execute("SELECT pg_reload_conf()")
-    await connection.close()
-
-
-@pytest.fixture(scope="module", params=["transaction", "session"])
-def pooler(request: pytest.FixtureRequest, stock: debian.Postgres) -> Iterator[tuple[str, Mode]]:
-    """The URL of Debian's PgBouncer, and its mode."""
-    directory = stock.directory / request.param
-    directory.mkdir()
-    debian.own(directory)
-    with PgBouncer(directory, stock, f"pool_mode = {request.param}") as running:
-        yield running.url, Mode[request.param.upper()]
-
-
-@pytest.fixture(scope="module")
-def lending(stock: debian.Postgres) -> Iterator[PgBouncer]:
-    """Debian's PgBouncer in transaction mode, as it comes."""
-    directory = stock.directory / "lending"
-    directory.mkdir()
-    debian.own(directory)
-    with PgBouncer(directory, stock) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def nothing_known() -> Iterator[None]:
-    """Nothing that another test has found out about an address is known."""
-    connecting._known.clear()
-    yield
-    connecting._known.clear()
-
-
-def url(server: debian.Postgres, words: str, *, role: str = f"{debian.OWNER}:{debian.PASSWORD}") -> str:
-    return f"postgresql://{role}@{server.address}/postgres?{words}"
-
-
-async def asked(database_url: str, question: str = "SELECT 1") -> object:
-    async with db.connected(database_url) as connection:
-        return await connection.fetchval(question)
-
-
-async def in_every_way(database_url: str, question: str) -> list[object]:
-    """What a single connection, the driver's pool and SQLAlchemy's engine answer."""
-    pool, engine = db.pool(database_url, size=2), db.engine(database_url)
-    await pool
-    async with db.pooled(pool, 5) as connection, engine.connect() as through_models:
-        answers = [
-            await asked(database_url, question),
-            await connection.fetchval(question),
-            (await through_models.execute(text(question))).scalar_one(),
-        ]
-    await db.let_go(pool)
-    await engine.dispose()
-    return answers
+__all__ = ["stock"]
 
 
 SSL = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
@@ -310,98 +232,3 @@ async def test_a_server_without_tls_is_told_from_one_that_is_away() -> None:
 async def test_a_socket_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match="FileNotFoundError"):
         await db.connect(f"postgresql:///d?host={tmp_path}")
-
-
-async def test_what_is_in_between_is_found_out(stock: debian.Postgres, pooler: tuple[str, Mode]) -> None:
-    through, mode = pooler
-
-    assert (mode, Mode.DIRECT) == (await db.mode(through), await db.mode(url(stock, "")))
-    assert "off" == await asked(through, "SHOW jit")
-
-
-async def test_statements_of_many_go_through_any_pooler(pooler: tuple[str, Mode]) -> None:
-    """They have few servers between them, and no server has seen what another one has prepared."""
-    through, _ = pooler
-
-    async def ask(who: int) -> None:
-        async with db.connected(through) as connection:
-            for turn in range(20):
-                assert who * turn == await connection.fetchval(f"SELECT {who} * $1::int", turn)
-            await connection.executemany("SELECT $1::int", [(1,), (2,)])
-            with pytest.raises(asyncpg.DivisionByZeroError):
-                await connection.fetchval("SELECT 1 / $1::int", 0)
-            assert 1 == await connection.fetchval("SELECT 1")
-
-    async def ask_models(who: int) -> None:
-        engine = db.engine(through, size=2)
-        for turn in range(5):
-            async with engine.begin() as connection:
-                statement = text(f"SELECT {who} * :turn")
-                assert who * turn == (await connection.execute(statement, {"turn": turn})).scalar_one()
-        await engine.dispose()
-
-    await asyncio.gather(*map(ask, range(8)), *map(ask_models, range(4)))
-
-
-async def test_types_that_the_driver_has_to_ask_about_go_through_a_pooler(
-    stock: debian.Postgres, lending: PgBouncer
-) -> None:
-    owner = stock.url(debian.SUPERUSER)
-    await asked(owner, "CREATE TYPE public.pair AS (name text, number int)")
-    try:
-        async with db.connected(lending.url) as connection:
-            for _ in range(3):
-                found = await connection.fetchval("SELECT $1::public.pair[]", [("a", 1)])
-                assert [("a", 1)] == [tuple(pair) for pair in found]
-            assert 0 == await connection.fetchval("SELECT count(*) FROM pg_prepared_statements")
-        # whoever is lent the server next finds it as it was
-        another = await asyncpg.connect(lending.url, statement_cache_size=0)
-        assert "on" == await another.fetchval("SHOW jit")
-        await another.close()
-    finally:
-        await asked(owner, "DROP TYPE public.pair")
-
-
-async def test_a_transaction_stays_one_through_a_pooler(lending: PgBouncer) -> None:
-    async with db.connected(lending.url) as one, db.connected(lending.url) as other:
-        async with one.transaction(isolation="repeatable_read"):
-            mine = {await one.fetchval("SELECT pg_backend_pid()") for _ in range(5)}
-            others = {await other.fetchval("SELECT pg_backend_pid()") for _ in range(5)}
-            assert "repeatable read" == await one.fetchval("SHOW transaction_isolation")
-            assert "off" == await one.fetchval("SHOW jit")
-
-        assert 1 == len(mine)
-        assert set() == mine & others
-
-
-async def test_a_canceled_statement_leaves_no_transaction_open(lending: PgBouncer) -> None:
-    connection = await db.connect(lending.url)
-    with pytest.raises(TimeoutError):
-        await connection.fetch("SELECT pg_sleep(30)", timeout=0.2)
-
-    assert connection.is_closed()
-
-
-async def test_a_word_of_the_url_saves_finding_out(stock: debian.Postgres, lending: PgBouncer) -> None:
-    lent = await db.connect(url(stock, "pgbouncer=true"))
-    kept = await db.connect(f"{lending.url}&statement_cache_size=100")
-
-    assert (Pooled, Direct) == (type(lent), type(kept))
-    assert [] == [known.mode for known in connecting._known.values() if known.mode]
-    lent.terminate()
-    kept.terminate()
-
-
-async def test_a_pooler_that_comes_later_is_found_out_by_what_it_forgets(lending: PgBouncer) -> None:
-    place = db.address(lending.url)
-    connecting._of(place).mode = Mode.DIRECT
-    first, second = await db.connect(lending.url), await db.connect(lending.url)
-    await first.fetchval("SELECT 1")
-    async with second.transaction():
-        await second.execute("SELECT 1")  # on the server that knows the other's statement
-        with pytest.raises(asyncpg.InvalidSQLStatementNameError):
-            await first.fetchval("SELECT 1")
-    first.terminate()
-    second.terminate()
-    async with db.connected(lending.url) as third:
-        assert isinstance(third, Pooled)

@@ -71,10 +71,13 @@ async def connect(
     return connection
 
 
-async def mode(database_url: str, *, told: bool = True) -> Mode:
+async def mode(database_url: str, *, told: bool = True, anew: bool = False) -> Mode:
     """Returns what is at *database_url*: what its words say of statements, unless *told* is False, or else
-    what the first connection found out. Raises ``DatabaseError``."""
-    return await _mode(address(database_url), told=told)
+    what the first connection found out, or with *anew* this one. Raises ``DatabaseError``."""
+    place = address(database_url)
+    if anew:
+        _of(place).mode = None
+    return await _mode(place, told=told)
 
 
 async def _mode(place: Address, *, told: bool = True) -> Mode:
@@ -98,8 +101,10 @@ async def _examined(place: Address) -> Mode:
         async with asyncio.timeout(EXAMINATION):
             other = await _connected(place, Pooled)
             try:
-                mine, others = {server}, set()
+                mine, others = {server}, {await _asked(other)}
                 for _ in range(LOOKS):
+                    if mine & others or len(mine) + len(others) > 2:
+                        return Mode.TRANSACTION
                     others.add(await _asked(other))
                     mine.add(await _asked(one))
             finally:
@@ -110,8 +115,7 @@ async def _examined(place: Address) -> Mode:
         raise of_connecting(error) from None
     finally:
         one.terminate()
-    # a server of one's own is nobody else's, and stays the same
-    return Mode.SESSION if len(mine) == len(others) == 1 and mine != others else Mode.TRANSACTION
+    return Mode.SESSION  # a server of one's own is nobody else's, and stays the same
 
 
 async def _asked(connection: Connection) -> int:

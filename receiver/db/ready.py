@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import asyncpg
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from receiver.db.errors import DatabaseError, Unreachable
+from receiver.db.errors import DatabaseError, Unreachable, of_connecting
 from receiver.db.pools import connected
 
 log = structlog.get_logger()
@@ -21,6 +22,13 @@ async def check(database_url: str, schema: str | None = None) -> None:
 
     Raises ``DatabaseError``.
     """
+    try:
+        await _check(database_url, schema)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise of_connecting(error) from None
+
+
+async def _check(database_url: str, schema: str | None) -> None:
     async with connected(database_url) as connection:
         version = connection.get_server_version().major
         if version < MINIMUM_VERSION:

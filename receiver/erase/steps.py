@@ -4,7 +4,8 @@ what processes keep of it in memory."""
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -65,7 +66,6 @@ class Erase:
         except ValueError as error:
             raise ConfigError(f"{number!r} cannot be erased: {error}.") from None
         async with db.connected(self._settings.database_url) as connection:
-            await connection.execute("SET lock_timeout = '5s'")
             for sought in spelt:
                 await self._erase(connection, sought, dry=dry)
         return self._report
@@ -139,7 +139,7 @@ class Erase:
                WHERE id = ANY ($1)"""
         )
         while ids := await connection.fetchval(find, sought.number, BATCH):
-            async with connection.transaction():
+            async with _patient(connection):
                 files = await connection.fetch(self._sql("SELECT sha256 FROM postback.strip($1)"), ids)
                 await connection.execute(mask, ids, sought.number, sought.masked)
             for file in files:
@@ -159,10 +159,11 @@ class Erase:
             counted = f"SELECT count(*) FROM {name} WHERE {where}"
             self._report.add(plain, await connection.fetchval(counted, sought.pattern))
             return
-        if plain in _NAMED:
-            done = _count(await connection.execute(f"DELETE FROM {name} WHERE {where}", sought.pattern))
-        else:
-            async with connection.transaction():
+        async with _patient(connection):
+            if plain in _NAMED:
+                delete = f"DELETE FROM {name} WHERE {where}"
+                done = _count(await connection.execute(delete, sought.pattern))
+            else:
                 if plain in _HASHED:
                     await self._hash(connection, sought)
                 done = await mask(connection, name, columns, where, sought)
@@ -173,6 +174,14 @@ class Erase:
     @property
     def _sql(self) -> Callable[[str], str]:
         return partial(qualified, schema=self._schema)
+
+
+@asynccontextmanager
+async def _patient(connection: Connection) -> AsyncIterator[None]:
+    """A transaction that waits for each lock, and not for ever. Behind a pooler no setting lasts longer."""
+    async with connection.transaction():
+        await connection.execute("SET LOCAL lock_timeout = '5s'")
+        yield
 
 
 def _count(done: str) -> int:
