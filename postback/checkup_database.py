@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import asyncpg
 
+from postback import checkup_connection
 from postback.checkup import Finding, failure, ok, size, span, warning
 from receiver import db, migrate, partitions, secrets, sql
 from receiver.config import ConfigError, Settings
@@ -36,11 +37,15 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     try:
         async for finding in _server(connection):
             yield finding
+        async for finding in checkup_connection.examine(settings, connection):
+            yield finding
         migrated = await _migrated(connection, settings.db_schema)
         yield migrated
         if not migrated.remedy:
             async for finding in _contents(connection, settings):
                 yield finding
+    except db.DatabaseError as error:
+        yield failure("database", str(error), "")
     except asyncpg.PostgresError as error:
         yield failure("database", f"{type(error).__name__}: {error}", "see the server's log")
     finally:

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 #: seconds before the next try to listen
 RECONNECT = 2.0
 #: seconds between two looks at the queue where notifications do not come through
-LOOK = 0.1
+LOOK = 0.05
 #: seconds between two questions whether the other end is there and takes writes, and for an answer
 HEARTBEAT, ANSWER = 10.0, 5.0
 

@@ -13,6 +13,7 @@ from postback.checkup import Finding, Level
 from receiver import migrate, partitions, sql
 from receiver.config import Settings, settings
 from tests.support import commands
+from tests.support.beds import direct
 from tests.support.functions import changed
 from tests.support.network import free_port
 from tests.support.receiver import CHANNELS, running
@@ -25,7 +26,8 @@ NOW = datetime.now(UTC)
 
 
 def configured(database_url: str = "", **more: Any) -> Settings:
-    return settings({"database_url": database_url, "secret_key": ["a key that is made for tests"], **more})
+    keys = {"secret_key": ["a key that is made for tests"], "listen_url": direct(database_url)}
+    return settings({"database_url": database_url, **keys, **more})
 
 
 async def examined(settings: Settings) -> dict[str, Finding]:

@@ -13,7 +13,7 @@ import pytest
 from faults.pair import Pair
 from receiver import db, migrate
 from receiver.config import settings
-from receiver.wakeup import listen
+from receiver.wakeup import listen, outbox_channel
 from tests.support.store import arrival, postback, store
 
 #: how far the feed's numbers jump
@@ -54,9 +54,8 @@ async def test_a_promoted_standby_gives_no_number_that_the_primary_has_given(pai
 async def test_whoever_waits_for_a_primary_that_is_gone_without_a_word_is_let_go(pair: Pair) -> None:
     async with asyncio.timeout(60):  # many times what it takes
         heard = asyncio.Event()
-        listening = asyncio.create_task(
-            listen(settings({"database_url": pair.url, "secret_key": ["s"]}), "news", heard.set)
-        )
+        configured = settings({"database_url": pair.url, "secret_key": ["s"]})
+        listening = asyncio.create_task(listen(configured, heard.set))
         pool = db.pool(pair.url, size=2)
         await pool
         async with db.pooled(pool, 5) as connection:
@@ -74,7 +73,7 @@ async def test_whoever_waits_for_a_primary_that_is_gone_without_a_word_is_let_go
             assert 1 == await pool.fetchval("SELECT 1")
             await heard.wait()
             heard.clear()
-            await promoted.execute("NOTIFY news")
+            await promoted.execute(f"NOTIFY {outbox_channel(configured.db_schema)}")
             async with asyncio.timeout(5):
                 await heard.wait()
         listening.cancel()

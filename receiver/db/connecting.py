@@ -56,17 +56,24 @@ def _of(place: Address) -> _Known:
 
 
 async def connect(
-    database_url: str, *, record_class: Any = asyncpg.Record, command_timeout: float | None = None, **_: Any
+    database_url: str,
+    *,
+    ours: bool = True,
+    record_class: Any = asyncpg.Record,
+    command_timeout: float | None = None,
+    **_: Any,
 ) -> Connection:
-    """Opens one connection. Raises ``DatabaseError``.
+    """Opens one connection, with the settings that are *ours*. Raises ``DatabaseError``.
 
     Takes as many seconds as there are hosts times ``connect_timeout``. *_* is what asyncpg's pools pass too.
     """
     place = address(database_url)
     kind = Pooled if await _mode(place) is Mode.TRANSACTION else Direct
-    connection = await _connected(place, kind, record_class=record_class, command_timeout=command_timeout)
+    connection = await _connected(
+        place, kind, ours=ours, record_class=record_class, command_timeout=command_timeout
+    )
     known = _of(place)
-    if known.mode is Mode.SESSION and known.refused:
+    if ours and known.mode is Mode.SESSION and known.refused:
         await connection.execute("; ".join(f"SET {name} = {_OURS[name]}" for name in known.refused))
     return connection
 
@@ -123,14 +130,14 @@ async def _asked(connection: Connection) -> int:
     return server
 
 
-async def _connected(place: Address, kind: type[Direct], **options: Any) -> Direct:
+async def _connected(place: Address, kind: type[Direct], *, ours: bool = True, **options: Any) -> Direct:
     """Tries the hosts in turn, the one first that answered last. Raises ``DatabaseError``."""
     known, failures = _of(place), []
     for number in _order(place, known.first):
         # whoever is canceled in here has had no answer: the next attempt begins with the next host
         known.first = (number + 1) % len(place.hosts)
         try:
-            connection = await _at(place, number, kind, options)
+            connection = await _at(place, number, kind, options, ours=ours)
         except Exception as error:  # noqa: BLE001 - every failure of connecting is one of ours from here on
             failures.append(of_connecting(error))
         else:
@@ -160,10 +167,11 @@ def _together(failures: list[DatabaseError]) -> DatabaseError:
     return kind(f"None of the database's {len(failures)} hosts can be used. {' '.join(map(str, failures))}")
 
 
-async def _at(place: Address, number: int, kind: type[Direct], options: dict[str, Any]) -> Direct:
+async def _at(
+    place: Address, number: int, kind: type[Direct], options: dict[str, Any], *, ours: bool
+) -> Direct:
     known, (host, port) = _of(place), place.hosts[number]
-    ours = {} if "options" in place.settings else _OURS
-    settings = {name: value for name, value in ours.items() if name not in known.refused}
+    settings = {name: value for name, value in _OURS.items() if ours and name not in known.refused}
     try:
         connection: Direct = await asyncpg.connect(
             **place.arguments(),
@@ -181,7 +189,7 @@ async def _at(place: Address, number: int, kind: type[Direct], options: dict[str
         if not refused:
             raise
         known.refused |= refused
-        return await _at(place, number, kind, options)
+        return await _at(place, number, kind, options, ours=ours)
     connection.set_socket_options(place.socket_options)
     connection.mixed_up = lambda: setattr(known, "mode", None)
     return connection

@@ -27,6 +27,13 @@ class Tls:
     password: str | None = field(repr=False)
     system: bool
 
+    @property
+    def verifies(self) -> bool:
+        """Whether a server has to show a certificate of a known authority."""
+        return self.mode.startswith("verify") or (
+            self.mode == "require" and "sslrootcert" in dict(self.words)
+        )
+
     def arguments(self) -> dict[str, Any]:
         """Returns what `asyncpg.connect` takes of it: most words only as part of a URL."""
         if self.system:
