@@ -177,9 +177,12 @@ async def _orphans(connection: Connection, settings: Settings) -> Finding:
     """Sends that wait for a channel which is configured no more."""
     schema = settings.db_schema
     rows = await connection.fetch(
-        f"""SELECT c.channel, (SELECT count(*) FROM (SELECT FROM "{schema}".outbox o
-                WHERE o.channel = c.channel AND o.state = 'queued' LIMIT {MOST_COUNTED}) q) AS number
-            FROM "{schema}".queued_channels() c WHERE c.channel <> ALL ($1::text[]) ORDER BY c.channel""",  # noqa: S608
+        sql.qualified(
+            f"""SELECT c.channel, (SELECT count(*) FROM (SELECT FROM postback.outbox o
+                    WHERE o.channel = c.channel AND o.state = 'queued' LIMIT {MOST_COUNTED}) q) AS number
+                FROM postback.queued_channels() c WHERE c.channel <> ALL ($1::text[]) ORDER BY c.channel""",  # noqa: S608
+            schema,
+        ),
         list(settings.channels),
     )
     if not rows:
