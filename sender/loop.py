@@ -3,7 +3,7 @@ leases, and what waits on disk for Postgres."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import chain
 from uuid import UUID
 
@@ -51,16 +51,19 @@ async def _send(settings: Settings, providers: Mapping[str, Provider], stop: asy
     async with (
         _settling(settings) as (outbox, settling),
         _ingesting(settings, providers, store, opt_outs) as ingest,
-        Client() as client,
+        AsyncExitStack() as clients,
     ):
-        tasks, senders, answers = [], [], {}
+        tasks, senders, silence = [], [], Silence(settings)
         for channel in settings.channels.values():
             provider = providers[channel.provider]
-            own = answers[channel.name] = Answers(channel, provider, ingest)
-            calls = Calls(channel, provider, client, files, own.keep_unread)
+            answers = Answers(channel, provider, ingest)
+            # of its own: a carrier that hangs takes no places from others, nor its sends from its questions
+            sending, asking = [await clients.enter_async_context(Client()) for _ in range(2)]
+            calls = Calls(channel, provider, sending, files, answers.keep_unread)
             senders.append(ChannelSender(channel, provider, outbox, calls, settling))
+            tasks.append(silence.questions(channel, provider, asking, answers).run())
             if channel.poll:
-                tasks.append(Poll(settings, channel, provider, client, own).run())
+                tasks.append(Poll(settings, channel, provider, asking, answers).run())
 
         def wake() -> None:
             for sender in senders:
@@ -73,7 +76,7 @@ async def _send(settings: Settings, providers: Mapping[str, Provider], stop: asy
             *(sender.run() for sender in senders),
             settling.run(),
             Leases(outbox, settings, providers, busy).run(),
-            Silence(settings, providers, client, answers).run(),
+            silence.run(),
             Endings(settings).run(),
             Fetching(settings, store, opt_outs).run(),
             listen(settings, wake),
