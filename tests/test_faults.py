@@ -21,7 +21,7 @@ from tests.support.faults import tried
 from tests.support.store import arrival, postback, store
 
 #: the rows of which a short form is part of every run of the suite
-SHORT = ("killed", "stopped", "spool")
+SHORT = ("killed", "stopped", "spool", "answers")
 
 
 @pytest.mark.parametrize("row", SHORT)
