@@ -24,8 +24,10 @@ from receiver.metrics.definitions import MEDIA
 from receiver.optouts import OptOuts
 from receiver.received import Part, Settled, dropped, failed, postponed, said, stored, unpack
 from receiver.sql import qualified
+from receiver.waiting import Waiting
 
 log = structlog.get_logger()
+_waiting = Waiting("files to fetch")
 
 #: seconds between tries, from the end of one to the next; after the last there is none
 PAUSES = (10.0, 60.0, 300.0, 1800.0, 7200.0, 21600.0, 43200.0, 86400.0)
@@ -83,9 +85,11 @@ class Fetching:
         try:
             parts, room = await self._claimed()
         except Exception as error:  # noqa: BLE001 - the database is away: look again
-            log.warning("cannot look for files to fetch", reason=f"{type(error).__name__}: {error}")
+            _waiting.failed(self, error)
             self._hang_up()
             parts, room = [], 1
+        else:
+            _waiting.worked(self)
         for part in parts:
             task = asyncio.create_task(self._work(part))
             self._under_way[task] = part

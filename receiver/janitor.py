@@ -24,12 +24,14 @@ from receiver.media.unused import Freed
 from receiver.partitions import Busy, Partition
 from receiver.retention import SWEEPS, Cutoffs, Sweep, past
 from receiver.sql import qualified
+from receiver.waiting import Waiting
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 #: is told the table, and how many of its rows have gone so far
 Progress = Callable[[str, int], None]
 
 log = structlog.get_logger()
+_waiting = Waiting("janitor")
 
 BATCH = 1000
 #: tries of a batch that somebody else's lock is in the way of, and seconds between them
@@ -167,7 +169,9 @@ async def _keep_tidy(settings: Settings, look: float) -> None:
                 walk = await _is_our_turn(settings, f"{TURN}:walk", WALK_SPACING)
                 _tell(await run(settings, datetime.now(UTC), walk=walk))
         except Exception as error:  # noqa: BLE001 - the database is away: next time
-            log.warning("cannot tidy up", reason=f"{type(error).__name__}: {error}")
+            _waiting.failed(settings, error)
+        else:
+            _waiting.worked(settings)
 
 
 async def _is_our_turn(settings: Settings, name: str, spacing: timedelta) -> bool:

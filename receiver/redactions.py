@@ -16,16 +16,16 @@ from typing import Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 import asyncpg
-import structlog
 
 from receiver import db
 from receiver.rows import new_id
 from receiver.sql import qualified
+from receiver.waiting import Waiting
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Found = TypeVar("Found")
 
-log = structlog.get_logger()
+_waiting = Waiting("redactions")
 
 LEASE = timedelta(seconds=4)
 #: seconds of a lease that are not used: clocks do not run alike
@@ -62,7 +62,6 @@ class Redactions:
         self._connection: Connection | None = None
         self.seen = 0
         self._until = self._heard = self._renew_at = 0.0
-        self._away = False
         self._renewed = asyncio.Event()
 
     @property
@@ -104,9 +103,10 @@ class Redactions:
                 forgotten = await self._look(holder)
             except Exception as error:  # noqa: BLE001 - Postgres is away: the lease runs out
                 await self._disconnect()
-                if not self._away:
-                    log.warning("redactions cannot be heard of", reason=f"{type(error).__name__}: {error}")
-                self._away, forgotten = True, False
+                _waiting.failed(holder, error)
+                forgotten = False
+            else:
+                _waiting.worked(holder)
             if not forgotten:
                 await asyncio.sleep(POLL)
 
@@ -118,7 +118,7 @@ class Redactions:
             holder.forget(None)
         renewing = begun >= self._renew_at
         rows = await self._fetch(_HEED, self._id, self.seen, LEASE if renewing else None)
-        self._heard, self._away = begun, False
+        self._heard = begun
         if rows:
             # first the number: what is being read at this moment is then known to be old
             self.seen, self._renew_at = rows[-1]["number"], 0.0

@@ -16,14 +16,13 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from uuid import UUID
 
-import structlog
-
 from receiver.read import feed, shapes
 from receiver.read.feed import Stretch, Wanted
 from receiver.reader import Reader
 from receiver.redactions import Redactions
+from receiver.waiting import Waiting
 
-log = structlog.get_logger()
+_reading = Waiting("feed for listeners")
 
 #: seconds between two looks; half of it is what an event waits in the middle
 POLL = 0.1
@@ -136,7 +135,7 @@ class Stream:
             except Exception as error:  # a pool fails in many ways
                 if self._closing:
                     raise
-                log.warning("the feed cannot be read", reason=type(error).__name__)
+                _reading.failed(self, error)
                 await asyncio.sleep(PAUSE)
 
     @contextmanager
@@ -188,9 +187,10 @@ class Stream:
         try:
             await self._look()
         except Exception as error:  # noqa: BLE001 - Postgres is away: listeners wait
-            log.warning("the feed cannot be read", reason=type(error).__name__)
+            _reading.failed(self, error)
             await asyncio.sleep(PAUSE)
         else:
+            _reading.worked(self)
             await asyncio.sleep(POLL)
 
     async def _look(self) -> None:

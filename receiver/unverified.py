@@ -9,8 +9,10 @@ import structlog
 
 from receiver.commit import PATIENCE
 from receiver.metrics.definitions import UNVERIFIED_NOT_KEPT
+from receiver.waiting import Waiting
 
 log = structlog.get_logger()
+_waiting = Waiting("unverified requests")
 
 #: seconds between two counts; in between, this process counts its own
 RECOUNT = 10.0
@@ -75,9 +77,10 @@ class UnverifiedStore:
             async with asyncio.timeout(PATIENCE):
                 self._counted, self._since = await self._count(), 0
             self._failed = False
+            _waiting.worked(self)
         except Exception as error:  # noqa: BLE001 - a pool fails in many ways that all mean the same
             self._failed = True
-            log.warning("unverified requests cannot be counted", reason=type(error).__name__)
+            _waiting.failed(self, error)
         self._count_at = time.monotonic() + (RETRY if self._failed else RECOUNT)
 
     def _say(self, full: bool) -> None:

@@ -23,10 +23,13 @@ from receiver.outbox import (
     uncertain,
 )
 from receiver.providers.base import Provider
+from receiver.waiting import Waiting
 from sender.call import Calls
 from sender.settling import Settling
 
 log = structlog.get_logger()
+#: that of all channels of this process
+_waiting = Waiting("sends")
 
 CONCURRENCY = 64
 #: seconds between looks at the queue when nobody says that there is something new
@@ -74,10 +77,10 @@ class ChannelSender:
             try:
                 claimed = await self._claim()
             except Exception as error:  # noqa: BLE001 - the database is away: look again
-                log.warning(
-                    "cannot claim", channel=self._channel.name, reason=f"{type(error).__name__}: {error}"
-                )
+                _waiting.failed(self, error)
                 claimed = 0
+            else:
+                _waiting.worked(self)
             if not claimed:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL):

@@ -20,8 +20,10 @@ from receiver.intervene import decision
 from receiver.outbox import PATIENCE
 from receiver.partitions import first_id
 from receiver.sql import qualified
+from receiver.waiting import Waiting
 
 log = structlog.get_logger()
+_waiting = Waiting("endings")
 
 #: seconds between looks, and messages per statement
 LOOK, MOST = 2.0, 100
@@ -48,9 +50,9 @@ class Endings:
             try:
                 await self._look()
             except Exception as error:  # noqa: BLE001 - the database is away: look again
-                log.warning(
-                    "cannot look for what is past its time", reason=f"{type(error).__name__}: {error}"
-                )
+                _waiting.failed(self, error)
+            else:
+                _waiting.worked(self)
             await asyncio.sleep(LOOK)
 
     async def _look(self) -> None:

@@ -10,8 +10,10 @@ import structlog
 from receiver.config import Settings
 from receiver.outbox import Outbox, Settlement, uncertain
 from receiver.providers.base import Provider
+from receiver.waiting import Waiting
 
 log = structlog.get_logger()
+_waiting = Waiting("leases")
 
 #: seconds between looks for leases that ran out
 LOOK = 5.0
@@ -50,7 +52,9 @@ class Leases:
                     await self._give_up(calls)
             except Exception as error:  # noqa: BLE001 - the database is away: look again
                 well_since = None
-                log.warning("cannot look for dead leases", reason=f"{type(error).__name__}: {error}")
+                _waiting.failed(self, error)
+            else:
+                _waiting.worked(self)
             await asyncio.sleep(LOOK)
 
     async def _give_up(self, calls: Collection[asyncpg.Record]) -> None:

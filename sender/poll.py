@@ -3,8 +3,6 @@
 import asyncio
 from datetime import timedelta
 
-import structlog
-
 from models.events import Event
 from receiver import db
 from receiver.answered import Asked
@@ -12,9 +10,11 @@ from receiver.config import ChannelSettings, Settings
 from receiver.http import AnswerLost, Client, NotSent
 from receiver.providers.base import Provider
 from receiver.sql import qualified
+from receiver.waiting import Waiting
 from sender.answers import Answers
 
-log = structlog.get_logger()
+#: that of all channels of this process for Postgres
+_waiting = Waiting("polls")
 
 #: pages of one look; a carrier that always promises another one must not keep us for ever
 MOST_PAGES = 1000
@@ -33,6 +33,7 @@ class Poll:
     ) -> None:
         self._settings, self._channel, self._provider = settings, channel, provider
         self._client, self._answers = client, answers
+        self._carrier = Waiting(f"poll of {channel.name}")
         self._turn = qualified("SELECT postback.take_turn($1, $2)", settings.db_schema)
 
     async def run(self) -> None:
@@ -42,11 +43,12 @@ class Poll:
                 if await self._is_our_turn():
                     await self._look()
             except (NotSent, AnswerLost) as error:
-                log.warning("cannot poll", channel=self._channel.name, reason=str(error))
+                self._carrier.failed(self, error)
             except Exception as error:  # noqa: BLE001 - the database is away: look again
-                log.warning(
-                    "cannot poll", channel=self._channel.name, reason=f"{type(error).__name__}: {error}"
-                )
+                _waiting.failed(self, error)
+            else:
+                self._carrier.worked(self)
+                _waiting.worked(self)
             await asyncio.sleep(min(self._channel.poll, 5))
 
     async def _is_our_turn(self) -> bool:

@@ -20,8 +20,10 @@ from receiver.commit import Poisoned, Unavailable
 from receiver.metrics.definitions import ANSWERS_AGE_SECONDS, ANSWERS_WAITING
 from receiver.outbox import Outbox, Settlement, read, written
 from receiver.spool import Kept, Spool, SpoolError, abandoned, created
+from receiver.waiting import Waiting
 
 log = structlog.get_logger()
+_waiting = Waiting("answers of dead senders")
 
 #: seconds before the second try; doubled for each further one, up to the longest
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
@@ -101,8 +103,10 @@ class Settling:
             try:
                 for spool in abandoned(self._where):
                     await self._inherit(spool)
-            except Exception:
-                log.exception("cannot settle what dead senders have left")
+            except Exception as error:  # noqa: BLE001 - a disk that does not answer: look again
+                _waiting.failed(self, error)
+            else:
+                _waiting.worked(self)
             await asyncio.sleep(ADOPT)
 
     async def _insist(self, settlement: Settlement, kept: Kept | None) -> None:

@@ -26,9 +26,11 @@ from receiver.http.calls import CALL_DEADLINE
 from receiver.providers.base import Provider
 from receiver.rows import EventRow
 from receiver.sql import qualified
+from receiver.waiting import Waiting
 from sender.answers import Answers
 
 log = structlog.get_logger()
+_waiting = Waiting("silent messages")
 
 #: seconds between looks, messages per look, and how long another sender leaves them to this one
 LOOK, MOST, LEASE = 1.0, 100, timedelta(minutes=2)
@@ -123,7 +125,9 @@ class Silence:
                 while await self._look() == MOST:
                     pass
             except Exception as error:  # noqa: BLE001 - the database is away: look again
-                log.warning("cannot look for silent messages", reason=f"{type(error).__name__}: {error}")
+                _waiting.failed(self, error)
+            else:
+                _waiting.worked(self)
             await asyncio.sleep(LOOK)
 
     async def give_up(self, rows: Sequence[asyncpg.Record]) -> None:

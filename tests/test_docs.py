@@ -144,6 +144,21 @@ def test_every_decision_is_listed_and_says_why_and_what() -> None:
         assert ["Status", "Context", "Decision"] == headings[:3], path.name
 
 
+def test_every_component_that_waits_is_in_the_page_of_the_logs() -> None:
+    """And nobody fails at every look with a line of its own."""
+    code = "\n".join(
+        file.read_text(encoding="utf-8")
+        for room in ("receiver", "sender")
+        for file in (ROOT / room).rglob("*.py")
+    )
+    named = {re.sub(r"\{.*\}", "<channel>", name) for name in re.findall(r'\bWaiting\(f?"([^"]+)"\)', code)}
+    page = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8").partition("## What waits")[2]
+    table = page.partition("| `component` | of |")[2].partition("\n\n")[0]
+
+    assert named == set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE))
+    assert [] == re.findall(r'log\.\w+\("cannot (?:claim|poll|look|tidy)', code)
+
+
 def test_every_relative_link_leads_somewhere() -> None:
     broken = [
         f"{page.relative_to(ROOT)}: {target}"

@@ -6,8 +6,6 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import structlog
-
 from receiver.forward.attempt import attempt
 from receiver.forward.books import Books
 from receiver.forward.health import Health
@@ -20,8 +18,10 @@ from receiver.forward.terms import Terms
 from receiver.http import Poster
 from receiver.metrics.definitions import DELIVERIES, FORWARD_LAG_SECONDS
 from receiver.redactions import Redactions
+from receiver.waiting import Waiting
 
-log = structlog.get_logger()
+#: that of this process with the feed, over all its subscribers
+FEED = Waiting("feed")
 
 #: seconds before the feed is read again when Postgres did not answer
 PAUSE = 1.0
@@ -122,8 +122,10 @@ class Line:
                 await self._read_on()
                 await self._read_again()
             except Exception as error:  # noqa: BLE001 - the database is away: look again
-                log.warning("the feed cannot be read", reason=f"{type(error).__name__}: {error}")
+                FEED.failed(self, error)
                 await asyncio.sleep(PAUSE)
+            else:
+                FEED.worked(self)
             self._start()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._patience()):

@@ -12,7 +12,7 @@ from receiver import secrets
 from receiver.config import Settings
 from receiver.forward.journal import Journal
 from receiver.forward.letters import Letters
-from receiver.forward.line import Line
+from receiver.forward.line import FEED, Line
 from receiver.forward.subscription import Subscription
 from receiver.forward.terms import Terms
 from receiver.http import Poster
@@ -22,8 +22,10 @@ from receiver.reader import Reader
 from receiver.redactions import Redactions
 from receiver.replies import Replies
 from receiver.secrets import Secrets, Undecryptable
+from receiver.waiting import Waiting
 
 log = structlog.get_logger()
+_books = Waiting("deliveries")
 
 #: seconds that posts under way get when the process is told to stop; and when others have fewer subscribers
 GRACE, HANDOVER = 6.0, 1.0
@@ -99,8 +101,10 @@ class _Forwarder:
                     for line, _ in self._lines.values():
                         line.wake()
             except Exception as error:  # noqa: BLE001 - the database is away: look again
-                log.warning("the feed cannot be read", reason=f"{type(error).__name__}: {error}")
+                FEED.failed(self, error)
                 await asyncio.sleep(self._terms.tick)
+            else:
+                FEED.worked(self)
             await asyncio.sleep(self._terms.poll)
 
     async def _keep_books(self) -> None:
@@ -115,9 +119,11 @@ class _Forwarder:
                     await self._claim()
                     await self._ask()
             except Exception as error:  # noqa: BLE001 - the database is away: again in a moment
-                log.warning("nothing is written down", reason=f"{type(error).__name__}: {error}")
+                _books.failed(self, error)
                 await asyncio.sleep(self._terms.tick)
                 self._pause_if_late()
+            else:
+                _books.worked(self)
             await asyncio.sleep(self._terms.flush)
 
     async def _flush(self) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
-import structlog
 
 from receiver import db
 from receiver.metrics.instruments import Gauge, Values
 from receiver.sql import qualified
+from receiver.waiting import Waiting
 
-log = structlog.get_logger()
+_waiting = Waiting("metrics")
 
 #: seconds for all questions together: a scrape has to answer while Postgres is away, or frozen
 PATIENCE = 1.5
@@ -140,9 +140,10 @@ class Questions:
                 told += _forwarded(await connection.fetch(per_subscriber))
                 left = await connection.fetch(orphans, self._channels)
                 told += ((OUTBOX_ORPHANS, {(row["channel"],): [float(row["number"])] for row in left}),)
+            _waiting.worked(self)
             return told
         except Exception as error:  # noqa: BLE001 - whatever it is, the other numbers are still wanted
-            log.warning("Postgres does not answer for the metrics", reason=type(error).__name__)
+            _waiting.failed(self, error)
             return ((POSTGRES_UP, {(): [0.0]}),)
 
 

@@ -37,7 +37,7 @@ class Outbox:
         )
 
     async def open(self) -> None:
-        self._pool = await db.pool(self._url, least=1, size=2)
+        self._pool = await db.pool(self._url, size=2)
         self._begins.open()
         self._settlements.open()
 
