@@ -136,7 +136,7 @@ def test_the_demonstration_prints_the_whole_conversation() -> None:
     """As `make example` runs it."""
     ended = subprocess.run(
         [sys.executable, "examples/conversation.py"], cwd=ROOT, env=environment(), text=True,
-        capture_output=True, timeout=120, check=False,
+        capture_output=True, timeout=600, check=False,
     )  # fmt: skip
 
     assert (0, "") == (ended.returncode, ended.stderr)

@@ -159,7 +159,7 @@ async def test_a_2xx_without_an_end_is_a_delivery_and_of_its_answer_the_start_is
         made = await installed.subscribe(app)
         await installed.tell("T1", "T2")
         installed.forward()
-        written = await installed.written(made, "delivered", "delivered", within=10)
+        written = await installed.written(made, "delivered", "delivered")
         await installed.stop()
 
     [long, slow] = sorted(written, key=lambda row: row["event_id"])
@@ -192,7 +192,7 @@ async def test_a_subscriber_with_a_dead_address_hears_everything_at_the_first_tr
         made = await installed.subscribe(app.url.replace("127.0.0.1", "two.example"))
         await installed.tell(*(f"T{number}" for number in range(40)))
         installed.forward()
-        rows = await installed.written(made, *["delivered"] * 40, within=10)
+        rows = await installed.written(made, *["delivered"] * 40)
 
     assert [1] * 40 == [len(row["attempts"]) for row in rows]
 
@@ -389,7 +389,7 @@ async def test_a_person_may_have_a_dead_delivery_tried_again(installed: Installe
         made = await installed.subscribe(app)
         await installed.tell("T1")
         installed.forward(Terms(pauses=(0.02,) * 9, poll=0.02, flush=0.02, tick=0.1, down_after=100))
-        [dead] = await installed.written(made, "dead", within=10)
+        [dead] = await installed.written(made, "dead")
         await installed.post(f"/v1/deliveries/{dead['id']}/retry")
         [row] = await installed.written(made, "delivered")
         await installed.post(f"/v1/deliveries/{dead['id']}/retry")

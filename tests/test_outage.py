@@ -17,6 +17,7 @@ import pytest
 
 from postback.embedded import EmbeddedPostgres
 from receiver import migrate
+from receiver.commit import PATIENCE
 from receiver.spool import waiting
 from receiver.unverified import STRIDE, Stored, UnverifiedStore
 from tests.support import commands
@@ -92,7 +93,7 @@ async def steady(receiver: Receiver, name: str, seconds: float, rate: int = 40) 
     return await asyncio.gather(*calls)
 
 
-async def drained(receiver: Receiver, within: float = 20.0) -> float:
+async def drained(receiver: Receiver, within: float = 60.0) -> float:
     """Seconds until the spool is empty."""
     start = time.monotonic()
     drain = receiver.app._drain
@@ -128,7 +129,7 @@ async def test_a_stopped_postgres_costs_no_carrier_an_answer_and_no_report_its_p
 
         assert {200} == {status for status, _ in (*before, *away, *after)}
         usual = median(seconds for _, seconds in before)
-        assert median(seconds for _, seconds in away) < usual + 0.1
+        assert median(seconds for _, seconds in away) < usual + PATIENCE / 2
         ids = await tracking_ids(receiver)
         expected = [*(f"before-{turn}" for turn in range(12)), *(f"away-{turn}" for turn in range(100))]
         assert sorted([*expected, *(f"after-{turn}" for turn in range(12))]) == sorted(ids)
@@ -151,7 +152,7 @@ async def test_a_frozen_postgres_makes_callers_wait_for_a_second_and_no_longer(
         # those of the first second, and nobody who came after it was found out
         assert sum(1 for _, seconds in away if seconds > 0.9) < 1.5 * 40
         usual = median(seconds for _, seconds in before)
-        assert median(seconds for _, seconds in away[60:]) < usual + 0.1
+        assert median(seconds for _, seconds in away[60:]) < usual + PATIENCE / 2
         # some were committed by the server that woke up, and came from the spool as well
         assert 132 == len(await receiver.payloads())
         ids = await tracking_ids(receiver)

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.support.carrier import running
+from tests.support.patience import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,13 @@ class App:
         self._came = asyncio.Condition()
         self.asgi = Starlette(routes=[Route("/events", self._receive, methods=["POST"])])
 
-    async def first(self, number: int, *, within: float = 5) -> list[Heard]:
+    async def first(self, number: int, *, within: float = PATIENCE) -> list[Heard]:
         """The first *number* posts, as soon as they are there. Raises ``TimeoutError``."""
         async with asyncio.timeout(within), self._came:
             await self._came.wait_for(lambda: len(self.heard) >= number)
         return self.heard[:number]
 
-    async def taken(self, number: int, *, within: float = 5) -> list[Heard]:
+    async def taken(self, number: int, *, within: float = PATIENCE) -> list[Heard]:
         """The same of those that it took."""
         async with asyncio.timeout(within), self._came:
             await self._came.wait_for(lambda: len(self.took) >= number)

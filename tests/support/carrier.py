@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from simulator.app import Account, create
 from simulator.server import Server, config, listener
+from tests.support.patience import PATIENCE
 
 
 @asynccontextmanager
@@ -54,7 +55,7 @@ class Receiver:
         self._came = asyncio.Condition()
         self.app = Starlette(routes=[Route("/callbacks", self._receive, methods=["POST"])])
 
-    async def first(self, number: int, *, within: float = 3) -> list[Any]:
+    async def first(self, number: int, *, within: float = PATIENCE) -> list[Any]:
         """The first *number* bodies, as soon as they are there. Raises ``TimeoutError``."""
         async with asyncio.timeout(within), self._came:
             await self._came.wait_for(lambda: len(self.bodies) >= number)

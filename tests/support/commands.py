@@ -10,10 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from tests.support.patience import PATIENCE
 from tests.support.processes import ROOT, eventually
-
-#: seconds for a command that ends by itself
-PATIENCE = 60.0
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -64,7 +62,7 @@ class Started:
         assert "ready" == announced, self.output
         return address
 
-    def ends(self, sent: signal.Signals = signal.SIGTERM, within: float = 20.0) -> int:
+    def ends(self, sent: signal.Signals = signal.SIGTERM, within: float = PATIENCE) -> int:
         """The exit code after *sent*."""
         self.process.send_signal(sent)
         return self.wait(within)

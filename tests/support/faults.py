@@ -15,7 +15,7 @@ def tried(row: str, directory: Path) -> dict[str, Any]:
     output = directory / "latest.json"
     ran = subprocess.run(  # noqa: S603
         [sys.executable, "-m", "faults", "--only", row, "--short", "--output", str(output)],
-        cwd=ROOT, capture_output=True, text=True, timeout=170, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert 0 == ran.returncode, ran.stdout + ran.stderr
     found: dict[str, Any] = orjson.loads(output.read_bytes())["rows"][row]

@@ -17,6 +17,7 @@ from receiver.config import settings
 from receiver.forward import Terms
 from tests.support.app import App, Heard
 from tests.support.beds import connect
+from tests.support.patience import PATIENCE
 from tests.support.receiver import CHANNELS
 from tests.support.receiver import running as receiver_running
 from tests.support.store import arrival, postback, store
@@ -75,7 +76,7 @@ class Installed:
         assert answer.is_success, answer.text
         return answer.json()
 
-    async def until(self, path: str, within: float = 5, **wanted: Any) -> dict[str, Any]:
+    async def until(self, path: str, within: float = PATIENCE, **wanted: Any) -> dict[str, Any]:
         """What *path* answers, once it is as *wanted*."""
         async with asyncio.timeout(within):
             while True:
@@ -90,7 +91,7 @@ class Installed:
         return list(reversed(found["data"]))
 
     async def written(
-        self, subscriber: Mapping[str, Any], *states: str, within: float = 5
+        self, subscriber: Mapping[str, Any], *states: str, within: float = PATIENCE
     ) -> list[dict[str, Any]]:
         """The deliveries, once they have these states."""
         async with asyncio.timeout(within):

@@ -16,6 +16,7 @@ from receiver import optouts, secrets
 from receiver.fetching import Fetching, Pace
 from receiver.media import store_of
 from tests.support import carrier, receiver
+from tests.support.patience import PATIENCE
 from tests.support.receiver import Receiver
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
@@ -92,7 +93,7 @@ class Home(Receiver):
             task.cancel()
             await asyncio.wait({task})
 
-    async def settled(self, message_id: str, within: float = 5) -> dict[str, Any]:
+    async def settled(self, message_id: str, within: float = PATIENCE) -> dict[str, Any]:
         """The message once none of its files is pending. Raises ``TimeoutError``."""
         async with asyncio.timeout(within):
             while True:
@@ -111,7 +112,7 @@ class Home(Receiver):
         return int(row["attempts"])
 
 
-async def eventually(condition: Callable[[], bool], within: float = 5) -> None:
+async def eventually(condition: Callable[[], bool], within: float = PATIENCE) -> None:
     """Raises ``TimeoutError``."""
     async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110

@@ -15,6 +15,7 @@ from receiver.config import Settings
 from sender import loop
 from simulator.app import Account
 from tests.support.carrier import running, running_simulator
+from tests.support.patience import PATIENCE
 
 CHANNEL, TOKEN, API_KEY = "sinch-us", "a-token-for-tests", "the-carriers-key"
 US, THEM = "+18885551234", "+12065550123"
@@ -59,7 +60,7 @@ class Installation:
         found: dict[str, Any] = answer.json()
         return found
 
-    async def until(self, message_id: str, *statuses: str, within: float = 5) -> dict[str, Any]:
+    async def until(self, message_id: str, *statuses: str, within: float = PATIENCE) -> dict[str, Any]:
         """The message once it has one of *statuses*. Raises ``TimeoutError``."""
         async with asyncio.timeout(within):
             while True:
@@ -68,7 +69,7 @@ class Installation:
                     return message
                 await asyncio.sleep(0.01)
 
-    async def event(self, message_id: str, kind: str, within: float = 5) -> dict[str, Any]:
+    async def event(self, message_id: str, kind: str, within: float = PATIENCE) -> dict[str, Any]:
         """The first event of type *kind* in the message's timeline. Raises ``TimeoutError``."""
         async with asyncio.timeout(within):
             while True:
@@ -84,7 +85,7 @@ class Installation:
 
     async def listed(self, number: int, **query: str) -> list[dict[str, Any]]:
         """What *query* asks for, as soon as there are *number* of them. Raises ``TimeoutError``."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 answer = await self.api.get("/v1/messages", params={"limit": "200", **query})
                 found: list[dict[str, Any]] = answer.json()["data"]

@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 
+from tests.support.patience import PATIENCE
+
 FEED = "/v1/events"
 
 
@@ -18,7 +20,7 @@ class Listener:
         self.response = response
         self._lines = response.aiter_lines()
 
-    async def next(self, within: float = 5) -> dict[str, str]:
+    async def next(self, within: float = PATIENCE) -> dict[str, str]:
         """The fields of the next event or comment (whose field is empty)."""
         fields: dict[str, str] = {}
         async with asyncio.timeout(within):

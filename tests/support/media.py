@@ -17,6 +17,7 @@ from starlette.routing import Route
 from receiver.app import providers_of
 from sender import loop
 from tests.support import carrier, receiver
+from tests.support.patience import PATIENCE
 from tests.support.receiver import Receiver
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
@@ -84,7 +85,7 @@ class Home(Receiver):
         return found
 
     async def until(self, message_id: str, *statuses: str) -> dict[str, Any]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 message = await self.message(message_id)
                 if message["status"] in statuses:

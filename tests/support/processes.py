@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.support.patience import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -80,7 +82,7 @@ def frozen(pid: int) -> Iterator[None]:
                 os.kill(one, signal.SIGCONT)
 
 
-def eventually(condition: Callable[[], bool], timeout: float = 10.0) -> bool:
+def eventually(condition: Callable[[], bool], timeout: float = PATIENCE) -> bool:
     """Whether *condition* comes true within *timeout* seconds."""
     deadline = time.monotonic() + timeout
     while not condition():

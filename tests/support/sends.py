@@ -10,6 +10,7 @@ import asyncpg
 import httpx
 
 from tests.support.installation import THEM
+from tests.support.patience import PATIENCE
 from tests.support.processes import parent
 
 #: seconds that Postgres waits in the middle of taking a send: longer than a caller is made to wait
@@ -38,7 +39,7 @@ class Caller:
             self.named = problem.get("message_ids", [])
         return answer
 
-    async def insist(self, within: float = 20.0) -> None:
+    async def insist(self, within: float = PATIENCE) -> None:
         """Goes on as the answers say, until the message is known to be taken. Raises ``TimeoutError``."""
         async with asyncio.timeout(within):
             while not (await self._taken()):
@@ -109,7 +110,7 @@ async def silent_standby(database_url: str) -> AsyncIterator[None]:
 async def _standby(database_url: str, name: str) -> None:
     await _fetched(database_url, f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
     await _fetched(database_url, "SELECT pg_reload_conf()")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while await _fetched(database_url, "SHOW synchronous_standby_names") != name:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 

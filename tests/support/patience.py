@@ -1,0 +1,5 @@
+"""How long tests wait for what is to happen."""
+
+#: Seconds. Costs nothing where it happens; where it does not, the test fails that much later. It is no
+#: expectation: a machine may have a dozen other things to do.
+PATIENCE = 60.0
