@@ -12,13 +12,14 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from receiver import db, masking
+from receiver import bounds, db, masking
 from receiver.config import ChannelSettings, Settings
 
 #: a shorter credential would blot out half of every line
@@ -27,10 +28,12 @@ _SECRET_KEYS = re.compile(r"(?i)key|token|secret|password|plan_id")
 #: what is quoted may be somebody's words; a plain name in double quotes is Postgres's for a table or a type,
 #: and Python's for a parameter where it says so
 _QUOTED = re.compile(r"(?<!\w)(?<!keyword argument )'[^'\n]*'?|\"(?![a-z_]\w*\")[^\"\n]*\"?")
-#: the same for what an exception prints of its arguments
-_PRINTED = re.compile(rf"{_QUOTED.pattern}|\(.*\)|\[.*\]|\{{.*\}}")
 #: keys whose values are other people's sentences
 _SENTENCES = ("reason", "error")
+#: of one line: characters in all, values in a list or an object, such in such
+_LONGEST_LINE, _MOST_VALUES, _DEEPEST = 16_000, 50, 4
+#: of one exception: those that it came of, or was made of, and the places that each went through
+_MOST_ERRORS, _MOST_PLACES = 10, 40
 
 _secrets: set[str] = set()
 _known = re.compile(r"(?!)")
@@ -65,31 +68,57 @@ def hide(settings: Settings) -> None:
 
 
 def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """The last look at a line; `level` and `timestamp` are ours."""
+    """The last look at a line; `level` and `timestamp` are ours. Whatever was given, a line takes little time
+    and little room: what is left out of it is named."""
+    room = _Room()
     return {
-        name: value if name in ("level", "timestamp", "exception") else _without_words(name, _redacted(value))
+        name: value
+        if name in ("level", "timestamp", "exception")
+        else _without_words(name, _redacted(value, room))
         for name, value in event.items()
     }
+
+
+class _Room:
+    """The characters that a line has left."""
+
+    def __init__(self) -> None:
+        self.left = _LONGEST_LINE
+
+    def spend(self, text: str) -> str:
+        """Returns as much of *text* as has room."""
+        shown = bounds.cut(text, max(self.left, 0))
+        self.left -= len(shown) + 1
+        return shown
 
 
 def _without_words(name: str, value: Any) -> Any:
     return _QUOTED.sub("•••", value) if name in _SENTENCES and isinstance(value, str) else value
 
 
-def _redacted(value: Any) -> Any:
+def _redacted(value: Any, room: _Room, depth: int = 0) -> Any:
     if value is None or isinstance(value, bool | int | float):
+        room.left -= 1
         return value
-    if isinstance(value, dict):
-        return {str(_redacted(str(name))): _redacted(item) for name, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_redacted(item) for item in value]
+    if isinstance(value, dict | list | tuple | set | frozenset):
+        return _redacted_values(value, room, depth)
     if isinstance(value, BaseException):
-        return _said(value)
-    return _masked(str(value))
+        return room.spend(_said(value))
+    return room.spend(_masked(str(value)))
+
+
+def _redacted_values(values: Any, room: _Room, depth: int) -> Any:
+    most = _MOST_VALUES if depth < _DEEPEST and room.left > 0 else 0
+    shown = list(islice(values.items() if isinstance(values, dict) else values, most))
+    rest = f"… ({len(values) - len(shown)} more)" if len(values) > len(shown) else ""
+    if isinstance(values, dict):
+        kept = {str(_redacted(str(name), room)): _redacted(item, room, depth + 1) for name, item in shown}
+        return kept | {"…": rest} if rest else kept
+    return [*(_redacted(item, room, depth + 1) for item in shown), *filter(None, [rest])]
 
 
 def _masked(text: str) -> str:
-    return masking.text(_known.sub("•••", text))
+    return masking.text(text, _known)
 
 
 class _Forwarding(logging.Handler):
@@ -110,18 +139,18 @@ def _told(exc_info: Any) -> str:
     lines: list[str] = []
     error: BaseException | None = exc_info[1]
     seen: set[int] = set()
-    while error is not None and id(error) not in seen:
+    while error is not None and id(error) not in seen and len(seen) < _MOST_ERRORS:
         seen.add(id(error))
         lines.append(_said(error))
         lines += [f"  {place.filename}:{place.lineno} {place.name}" for place in _places(error)]
         if isinstance(error, BaseExceptionGroup):
-            lines += [f"  | {_said(inner)}" for inner in error.exceptions]
+            lines += [f"  | {_said(inner)}" for inner in error.exceptions[:_MOST_ERRORS]]
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return "\n".join(lines)
 
 
 def _places(error: BaseException) -> Iterable[traceback.FrameSummary]:
-    return traceback.extract_tb(error.__traceback__)[::-1]
+    return traceback.extract_tb(error.__traceback__, limit=-_MOST_PLACES)[::-1]
 
 
 def _said(error: BaseException) -> str:
@@ -129,8 +158,17 @@ def _said(error: BaseException) -> str:
     address quotes nobody, and is of no use without its words."""
     words = _masked(str(error).partition("\n")[0])
     if not isinstance(error, db.DatabaseError):
-        words = _PRINTED.sub("•••", words)
+        words = _without_arguments(_QUOTED.sub("•••", words))
     return ": ".join(filter(None, [type(error).__name__, words]))
+
+
+def _without_arguments(words: str) -> str:
+    """Returns the line *words* without what stands in brackets: there exceptions print their arguments."""
+    for opening, closing in ("()", "[]", "{}"):
+        first, last = words.find(opening), words.rfind(closing)
+        if 0 <= first < last:
+            words = f"{words[:first]}•••{words[last + 1 :]}"
+    return words
 
 
 def _credentials(settings: Settings) -> Iterator[str]:

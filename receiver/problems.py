@@ -188,6 +188,12 @@ def is_of_database(error: Exception) -> bool:
     return isinstance(error, _AWAY)
 
 
+def route(request: Request) -> str:
+    """Returns the operation of *request* for logs: ``GET /v1/opt-outs/{our_number}/{contact}``. Never the
+    address itself, which may be of any length and hold a phone number."""
+    return f"{request.method} {request.scope.get('state', {}).get('route', 'of no operation')}"
+
+
 def exception_handlers() -> dict[Any, Callable[[Request, Any], Awaitable[Response]]]:
     """What Starlette does with exceptions: nothing that it answers tells of our inside."""
     return {
@@ -223,13 +229,13 @@ async def _answer_database_error(request: Request, error: Exception) -> Response
     if is_of_database(error):
         return await _answer_unavailable(request, error)
     sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None)
-    log.error("database refused a statement", sqlstate=sqlstate, path=request.url.path, exc_info=error)
+    log.error("database refused a statement", sqlstate=sqlstate, route=route(request), exc_info=error)
     answer = _answer_unexpected if db.is_of_content(error) else _answer_unavailable
     return await answer(request, error)
 
 
 async def _answer_unavailable(request: Request, error: Exception) -> Response:
-    log.warning("database unavailable", error=type(error).__name__, path=request.url.path)
+    log.warning("database unavailable", error=type(error).__name__, route=route(request))
     return unavailable("The database cannot be reached; ask again.").response()
 
 

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from receiver.api import reading
 from receiver.api.context import Context
 from receiver.auth import Channels, Principal, Scope
-from receiver.problems import is_of_database, outcome_unknown, unavailable
+from receiver.problems import is_of_database, outcome_unknown, route, unavailable
 from receiver.pulse import Silent
 from receiver.read.filters import Query
 
@@ -90,6 +90,7 @@ class Operation(Generic[Q, B]):
 
     async def __call__(self, request: Request) -> Response:
         context: Context = request.app.state.context
+        request.scope["state"]["route"] = self.path
         try:
             return await context.pulse.heed(self._answer(request, context))
         except Silent:
@@ -108,7 +109,7 @@ class Operation(Generic[Q, B]):
             return await self.endpoint(ask)
         except Exception as error:
             if self.undecided and is_of_database(error):
-                log.warning("a change was cut off", error=type(error).__name__, path=request.url.path)
+                log.warning("a change was cut off", error=type(error).__name__, route=route(request))
                 raise outcome_unknown(self.undecided) from error
             raise
 
@@ -134,6 +135,7 @@ class Page:
     asks_postgres: bool = False
 
     async def __call__(self, request: Request) -> Response:
+        request.scope["state"]["route"] = self.path
         if not self.asks_postgres:
             return await self.endpoint(request)
         context: Context = request.app.state.context
