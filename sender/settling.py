@@ -7,6 +7,7 @@ a call is free again once its answer is settled.
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -25,7 +26,7 @@ from receiver.waiting import Waiting
 log = structlog.get_logger()
 _waiting = Waiting("answers of dead senders")
 
-#: seconds before the second try; doubled for each further one, up to the longest
+#: seconds before the second try, more or less; doubled for each further one, up to the longest
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 #: seconds between two looks for files whose owners are dead
 ADOPT = 5.0
@@ -110,13 +111,15 @@ class Settling:
             await asyncio.sleep(ADOPT)
 
     async def _insist(self, settlement: Settlement, kept: Kept | None) -> None:
-        pause = FIRST_PAUSE
+        longest = FIRST_PAUSE
         while True:
+            # those that were refused together are not tried together again: one of them may be why
+            pause = longest * random.uniform(0.2, 1.8)  # noqa: S311
             if await self.pause(pause):
                 if kept:
                     return
                 await asyncio.sleep(pause)  # there is nothing else to do for it
-            pause = min(pause * 2, LONGEST_PAUSE)
+            longest = min(longest * 2, LONGEST_PAUSE)
             if await self._tried(settlement):
                 if kept and self._own:
                     with suppress(SpoolError):  # then it is settled twice, which is once
