@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -113,9 +114,46 @@ async def test_two_versions_take_send_and_forward_side_by_side(database_url: str
         for field in ("two", "three"):
             await migrate.install(db, SCHEMA, changed(tmp_path, field))
         for process in (*old.processes, *new.processes):
-            process.says("too old for the database")
+            await asyncio.to_thread(process.says, "too old for the database")
             assert TOO_OLD == await asyncio.to_thread(process.wait)
         await db.close()
+
+
+async def test_a_worker_that_is_too_old_is_started_anew_with_what_is_installed_by_then(
+    database_url: str, db: Connection, tmp_path: Path
+) -> None:
+    """Whoever supervises it starts it, and nobody has to stop the whole."""
+    code = release(tmp_path / "code", "note")
+    where = {
+        "DATABASE_URL": database_url,
+        "POSTBACK_SECRET_KEY": "a key for tests",
+        "POSTBACK_CHANNELS": json.dumps({CHANNEL: {"provider": "sinch_mms", "tokens": [TOKEN]}}),
+        "PYTHONPATH": str(code),
+    }
+    assert 0 == commands.run("migrate", cwd=tmp_path, **where)[0]
+    with commands.postback("serve", "--port", "0", "--workers", "2", cwd=tmp_path, **where) as web:
+        url = await asyncio.to_thread(web.ready)
+        for file in ("receiver/sql/types.sql", "receiver/rows.py"):  # somebody upgrades
+            shutil.copy(ROOT / file, code / file)
+        await migrate.install(db, SCHEMA, changed(tmp_path, "two"))
+        await migrate.upgrade(database_url, SCHEMA)
+
+        for worker in ("web.1", "web.2"):
+            await asyncio.to_thread(web.says, f"{worker} | ended with exit code {TOO_OLD}")
+        for worker in ("web.1", "web.2"):
+            await _said_twice(web, f"{worker} | ready ")
+        async with httpx.AsyncClient() as client:
+            hook = f"{url}/hooks/{CHANNEL}/{TOKEN}"
+            told = [await client.post(hook, json=postback("N101", f"T{number}")) for number in range(20)]
+
+    assert [200] * 20 == [answer.status_code for answer in told]
+    assert 20 == await db.fetchval("SELECT count(*) FROM postback.payload")
+
+
+async def _said_twice(process: Started, words: str) -> None:
+    async with asyncio.timeout(60):
+        while len([line for line in process.errors if words in line]) < 2:  # noqa: ASYNC110 - a pipe's
+            await asyncio.sleep(0.1)
 
 
 @dataclass
