@@ -61,7 +61,7 @@ class Drain:
         self,
         spool: Spool,
         ingest: Ingest,
-        again: Callable[[Record], Arrival],
+        again: Callable[[Record], Awaitable[Arrival]],
         check: Callable[[], Awaitable[None]],
     ) -> None:
         self._spool, self._ingest, self._again, self._check = spool, ingest, again, check
@@ -194,7 +194,7 @@ class Drain:
         """Those that were not stored, and why."""
         arrivals = []
         for number, one in enumerate(kept):
-            arrivals.append(self._arrival(one))
+            arrivals.append(await self._arrival(one))
             if number % _BREATH == _BREATH - 1:
                 await asyncio.sleep(0)
         answers = await asyncio.gather(*map(self._committed, arrivals))
@@ -209,9 +209,9 @@ class Drain:
         await spool.delete(stored)
         return failures
 
-    def _arrival(self, kept: Kept) -> Arrival | Exception:
+    async def _arrival(self, kept: Kept) -> Arrival | Exception:
         try:
-            return self._again(kept.record)
+            return await self._again(kept.record)
         except Exception as error:  # noqa: BLE001 - it must not keep the others from Postgres
             return error
 
@@ -231,7 +231,7 @@ class Drain:
         while clock() < end and (one := await backlog.due()):
             try:
                 patience = ALONE if backlog.is_first_try(one) else LATER_ALONE
-                await self._ingest.commit_alone(self._again(one.record), patience)
+                await self._ingest.commit_alone(await self._again(one.record), patience)
             except Unstorable:
                 await backlog.spool.set_aside(one)
             except Exception as error:  # noqa: BLE001 - whatever it is, others go on

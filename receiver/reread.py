@@ -18,7 +18,7 @@ from receiver.providers.base import Provider
 from receiver.rows import PayloadRow
 from receiver.secrets import Secrets
 from receiver.together import placed
-from receiver.understand import place_of, understood
+from receiver.understand import aside, place_of, understood
 
 log = structlog.get_logger()
 
@@ -55,7 +55,8 @@ class Reader:
         provider = self._providers[channel.provider]
         if payload.state == "unverified" and not self._authentic(payload, channel, provider):
             return Reading(payload, "unverified", "authentication failed again", Rows())
-        state, reason, events = understood(provider, channel, payload.request)
+        request = payload.request
+        state, reason, events = await aside(request, understood, provider, channel, request)
         if state != "applied" and payload.state in ("applied", "duplicate"):
             return as_it_was(payload, reason)
         try:

@@ -1,6 +1,6 @@
 """Reads a request that waited in the spool."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import orjson
 
@@ -10,16 +10,16 @@ from receiver.correlate import Source, source_of
 from receiver.ingest import Arrival
 from receiver.providers.base import Provider
 from receiver.spool import Record
-from receiver.understand import understood
+from receiver.understand import aside, understood
 
 
 def reader(
     channels: Mapping[str, ChannelSettings], providers: Mapping[str, Provider]
-) -> Callable[[Record], Arrival]:
+) -> Callable[[Record], Awaitable[Arrival]]:
     """Reads a record as the door does, but for who sent it: that was settled when it came, and a signature's
     time would be over now."""
 
-    def again(record: Record) -> Arrival:
+    async def again(record: Record) -> Arrival:
         payload, channel = record.payload, channels.get(record.payload.channel)
         if channel is None:
             source = Source(payload.channel, "", f"channel:{payload.channel}")
@@ -38,7 +38,7 @@ def reader(
             payload.body,
             payload.received_at,
         )
-        state, why, events = understood(provider, channel, request)
+        state, why, events = await aside(request, understood, provider, channel, request)
         kept = payload._replace(state=state, reason=why)
         return Arrival(kept, source, events, record.base, late=True)
 

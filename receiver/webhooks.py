@@ -24,7 +24,7 @@ from receiver.metrics.definitions import NO_CHANNEL, acknowledged
 from receiver.providers.base import Provider
 from receiver.rows import PayloadRow, new_id
 from receiver.secrets import Secrets
-from receiver.understand import place_of, understood
+from receiver.understand import aside, place_of, understood
 from receiver.unverified import UnverifiedStore
 
 log = structlog.get_logger()
@@ -130,7 +130,8 @@ class Webhooks:
                 return b"".join(chunks)
 
     async def _store(self, door: _Door, caller: Caller, base: str) -> None:
-        state, reason, events = understood(door.provider, door.channel, caller.request)
+        request = caller.request
+        state, reason, events = await aside(request, understood, door.provider, door.channel, request)
         if state == "quarantined":
             log.warning("unreadable", channel=door.channel.name, reason=reason)
         payload = self._payload(door, caller, state, reason)

@@ -20,7 +20,7 @@ from receiver.correlate import source_of
 from receiver.ingest import Arrival, Ingest
 from receiver.providers.base import Provider
 from receiver.rows import PayloadRow
-from receiver.understand import understood
+from receiver.understand import aside, understood
 
 log = structlog.get_logger()
 
@@ -42,7 +42,7 @@ class Answers:
         request = Request(
             payload.method, payload.query.encode(), answer.headers, answer.body, payload.received_at
         )
-        state, reason, events = understood(self._provider, self._channel, request)
+        state, reason, events = await aside(request, understood, self._provider, self._channel, request)
         if state != "applied":
             log.warning("unreadable answer", channel=self._channel.name, reason=reason)
         elif not events and asked is Asked.POLL:

@@ -8,11 +8,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from models.events import Request, Unreadable
-from receiver.providers import reading
+from receiver import multipart
+from receiver.providers import reading, shape
 
 _BOUNDARY = re.compile(r'boundary="?([^";,\s]{1,70})', re.IGNORECASE)
 _FIRST_LINE = re.compile(rb"\s*--([^\r\n\s]{1,70})\r?\n")
-_HEADERS_END = re.compile(rb"\r?\n\r?\n")
 _PARAMETER = re.compile(r';\s*(name|filename)="?([^";\r\n]*)', re.IGNORECASE)
 _CONTENT_TYPE = re.compile(r"^content-type:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 #: `to[]` and `to[0]` are how PHP and its heirs write the items of a list
@@ -62,18 +62,19 @@ def _boundary(request: Request) -> bytes | None:
 
 
 def _pairs(form: bytes) -> list[tuple[str, str]]:
-    return parse_qsl(form.decode("utf-8", "replace").strip(), keep_blank_values=True, errors="replace")
+    written = form.decode("utf-8", "replace").strip()
+    try:
+        return parse_qsl(written, keep_blank_values=True, errors="replace", max_num_fields=shape.MOST_FIELDS)
+    except ValueError:
+        raise Unreadable(f"the form has more than {shape.MOST_FIELDS} fields; it is kept unread") from None
 
 
 def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[str, Any]]:
-    """The fields of a multipart form (RFC 7578), with bare line feeds too."""
-    for part in re.split(rb"(?:\A\s*|\r?\n)--" + re.escape(boundary), body)[1:]:
-        if part.startswith(b"--"):
-            return
-        head = _HEADERS_END.search(part)
-        if head is None:
-            continue
-        headers, content = part[: head.start()].decode("utf-8", "replace"), part[head.end() :]
+    """The fields of a multipart form (RFC 7578), with bare line feeds too. Raises ``Unreadable``."""
+    for number, part in enumerate(multipart.parts(body, boundary)):
+        if number == shape.MOST_PARTS:
+            raise Unreadable(f"the form has more than {shape.MOST_PARTS} parts; it is kept unread")
+        headers, content = part.head.decode("utf-8", "replace"), part.content
         named = {key.lower(): value for key, value in _PARAMETER.findall(headers)}
         declared = _CONTENT_TYPE.search(headers)
         if "filename" in named:

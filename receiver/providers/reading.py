@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from models.events import Unreadable
 from receiver import phone
+from receiver.providers import shape
 
 E = TypeVar("E")
 
@@ -42,7 +43,9 @@ _DIALLED = re.compile(r"\+?[\d\s().\-/]{1,40}", re.ASCII)
 
 
 def document(body: bytes) -> Any:
-    """The JSON in *body*, numbers as text, whatever its content type said. Raises ``Unreadable``."""
+    """The JSON in *body*, numbers as text, whatever its content type said. Raises ``Unreadable``, where
+    *body* holds more than may be read as well."""
+    shape.check_json(body)
     # a stray Latin-1 byte in a description must not cost the report around it
     decoded = body.decode(json.detect_encoding(body), "replace").strip()
     if not decoded:
@@ -53,11 +56,12 @@ def document(body: bytes) -> Any:
         found, end = _DECODER.raw_decode(decoded)
         if end < len(decoded):
             raise json.JSONDecodeError("Extra data", decoded, end)
-        return found
     except json.JSONDecodeError as error:
         raise Unreadable(f"the body is not JSON: {error}") from None
     except RecursionError:
         raise Unreadable("the body is JSON nested too deep") from None
+    shape.check_nesting(found, body)
+    return found
 
 
 def each(body: bytes, read: Callable[[dict[str, Any]], E]) -> list[E]:
@@ -70,9 +74,11 @@ def each(body: bytes, read: Callable[[dict[str, Any]], E]) -> list[E]:
 
 def each_of(found: Any, read: Callable[[dict[str, Any]], E]) -> list[E]:
     """What *read* makes of the object *found*, or of every object of the array that it is; as `each`."""
+    items = found if isinstance(found, list) else [found]
+    shape.check_events(len(items))
     made: list[E] = []
     reason = Unreadable("the body is an empty JSON array")
-    for item in found if isinstance(found, list) else [found]:
+    for item in items:
         try:
             made.append(read(keyed(item)))
         except Unreadable as error:

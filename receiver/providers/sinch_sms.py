@@ -27,7 +27,7 @@ from models.events import (
 )
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
-from receiver.providers import answers, reading, sinch_signature, sinch_sms_request
+from receiver.providers import answers, reading, shape, sinch_signature, sinch_sms_request
 from receiver.providers.base import Provider
 from receiver.providers.reading import identifier, moment, number, text, word
 from receiver.providers.sinch_sms_inbound import inbound
@@ -169,10 +169,12 @@ class SinchSms(Provider):
         listed = fields["statuses"] if isinstance(fields["statuses"], list) else [fields["statuses"]]
         entries = [reading.keyed(entry) for entry in listed if isinstance(entry, dict)]
         if any(entry.get("recipients") for entry in entries):
+            told = [(entry, reading.listed(entry.get("recipients"), "recipient")) for entry in entries]
+            shape.check_events(sum(len(recipients) for _, recipients in told))
             return [
                 self._report(fields, type_, entry, recipient)
-                for entry in entries
-                for written in reading.listed(entry.get("recipients"), "recipient")
+                for entry, recipients in told
+                for written in recipients
                 if (recipient := _recipient(written)) is not None
             ]
         common = _common(fields, entries)

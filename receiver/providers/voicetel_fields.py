@@ -30,6 +30,8 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }
 _RECEIPT_TYPES = frozenset(["dlr", "deliveryreceipt", "receipt"])
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
+#: numbers of one message that are read; no group has so many
+MOST_READ = 200
 _NUMBERED_MEDIA = re.compile(r"mediaurl(\d{1,3})", re.ASCII)
 
 
@@ -56,9 +58,10 @@ class Fields:
         return any(isinstance(value, str) for value in self._values(name))
 
     def numbers(self, name: str) -> list[str]:
-        """The numbers under *name*, one or a list of them."""
-        listed = (reading.listed(value, "number") for value in self._values(name))
-        return [reading.national(number, self.region) or number for number in next(filter(None, listed), [])]
+        """The numbers under *name*, one or a list of them; of many, those after `MOST_READ` as they came."""
+        found = next(filter(None, (reading.listed(value, "number") for value in self._values(name))), [])
+        read = [reading.national(number, self.region) or number for number in found[:MOST_READ]]
+        return read + found[MOST_READ:]
 
     def recipients(self) -> list[str]:
         """Those that a message went to, ours first."""
