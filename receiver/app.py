@@ -40,6 +40,7 @@ from receiver.stream import Stream
 from receiver.submit import Submit
 from receiver.subscribers import Subscribers
 from receiver.templates import Templates
+from receiver.turns import Turns
 from receiver.unverified import Stored, UnverifiedStore
 from receiver.webhooks import PREFIX, Webhooks
 
@@ -87,6 +88,7 @@ class App:
         self._reader = Reader(settings.database_url, settings.db_schema, replies)
         self._stream = Stream(self._reader, Redactions(settings.database_url, settings.db_schema))
         self._pulse = Pulse(lambda: db.connect(settings.database_url))
+        self._turns = Turns()
         self._sheet = Sheet(settings.data_dir, "receiver")
         self._pages = api.app(self._lifespan)
         self._pages.state.context = Context(
@@ -115,6 +117,8 @@ class App:
         if scope["type"] == "http" and scope["path"].startswith(PREFIX):
             await self._webhooks(scope, receive, send)
         else:
+            if scope["type"] == "http":
+                await self._turns.come()
             await self._pages(scope, receive, send)
 
     @asynccontextmanager

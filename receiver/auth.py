@@ -1,9 +1,12 @@
 """API keys: who may ask, for what, of which channels, and how often.
 
-A key is ``pb_<id>.<secret>``, shown once; kept is a keyed hash of it. A key holds exactly its scopes:
-``read`` reads, ``send`` sends and replies, ``admin`` everything else.
+A key is ``pb_<id>.<secret><proof>``, shown once; kept is a keyed hash of it. The proof, made with
+``secret_key``, shows that the key was made here: one that was invented is refused without asking Postgres.
+Keys that were made before there were proofs have none. A key holds exactly its scopes: ``read`` reads,
+``send`` sends and replies, ``admin`` everything else.
 """
 
+import base64
 import math
 import re
 import secrets as random
@@ -24,18 +27,22 @@ from uuid_utils.compat import uuid7
 
 from models import ApiKey
 from receiver.db import snapshot
+from receiver.keyring import Keyring
 from receiver.problems import Code, Problem
 from receiver.secrets import Secrets
 
-#: seconds that a process goes on believing what it read of a key: a revoked key works that much longer
-TRUST = 3.0
+#: keys whose rate is remembered
 REMEMBERED_KEYS = 10_000
 
 #: the only channels that an asker may see; None is all of them
 Channels = frozenset[str] | None
 
-_PURPOSE = "api-key"
-_KEY = re.compile(r"(?a)pb_([0-9a-f]{32})\.([A-Za-z0-9_-]{1,128})")
+_PURPOSE, _PROOF = "api-key", "api-key-proof"
+#: bytes of a proof, 22 characters
+_PROOF_BYTES = 16
+_KEY = re.compile(r"(?a)(pb_([0-9a-f]{32})\.[A-Za-z0-9_-]{43})([A-Za-z0-9_-]{22})?")
+#: characters of an ``Authorization`` header that is looked at: longer than any that holds a key
+_LONGEST = 128
 
 
 def within(names: Mapped[Any], channels: frozenset[str]) -> ColumnElement[bool]:
@@ -65,6 +72,15 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True)
+class Presented:
+    """A key that a caller may have. *proven*: it was made here, and may be revoked by now."""
+
+    id: UUID
+    key: str
+    proven: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Allowance:
     """What is left of a key's rate after a request."""
 
@@ -85,23 +101,33 @@ class Auth:
     """Knows keys. One per process; its memory of keys and of their rates is the process's own."""
 
     def __init__(self, engine: AsyncEngine, secrets: Secrets, rate: int) -> None:
-        self._engine, self._secrets, self._rate = engine, secrets, rate
-        self._keys: OrderedDict[UUID, tuple[float, ApiKey | None]] = OrderedDict()
+        self._secrets, self._rate = secrets, rate
+        self._keyring = Keyring(engine)
         self._buckets: OrderedDict[UUID, tuple[float, float]] = OrderedDict()
 
-    async def authenticate(self, authorization: str | None) -> Principal:
-        """Who sent an ``Authorization`` header. Raises ``Problem`` (401)."""
-        scheme, _, token = (authorization or "").partition(" ")
-        presented = _KEY.fullmatch(token.strip()) if scheme.lower() == "bearer" else None
-        if presented is None:
+    def presented(self, authorization: str | None) -> Presented:
+        """Returns the key in an ``Authorization`` header, as far as it can be told without Postgres.
+
+        Raises ``Problem`` (401) where there is none, or one that was never made.
+        """
+        scheme, _, token = (authorization or "")[:_LONGEST].partition(" ")
+        found = _KEY.fullmatch(token.strip()) if scheme.lower() == "bearer" else None
+        if found is None:
             raise _unauthorized("Send the header Authorization: Bearer pb_... with an API key.")
-        key = await self._key(UUID(presented[1]))
+        made, key_id, proof = found.groups()
+        if proof and proof not in _proofs(self._secrets, made):
+            raise _unknown()
+        return Presented(UUID(key_id), found[0], proof is not None)
+
+    async def authenticate(self, presented: Presented) -> Principal:
+        """Returns whose key was *presented*. Raises ``Problem`` (401)."""
+        key = await self._keyring.key(presented.id, proven=presented.proven)
         if (
             key is None
             or key.revoked_at is not None
-            or not self._secrets.matches(_PURPOSE, presented[0].encode(), key.secret_hash)
+            or not self._secrets.matches(_PURPOSE, presented.key.encode(), key.secret_hash)
         ):
-            raise _unauthorized("This API key is unknown or revoked.")
+            raise _unknown()
         channels = None if key.channels is None else frozenset(key.channels)
         return Principal(key.id, key.name, frozenset(key.scopes), channels)
 
@@ -126,18 +152,6 @@ class Auth:
             )
         return allowance
 
-    async def _key(self, key_id: UUID) -> ApiKey | None:
-        now = time.monotonic()
-        read_at, key = self._keys.get(key_id, (-math.inf, None))
-        if now - read_at > TRUST:
-            async with snapshot(self._engine) as session:
-                key = await session.scalar(select(ApiKey).where(col(ApiKey.id) == key_id))
-            self._keys[key_id] = (now, key)
-            self._keys.move_to_end(key_id)
-            if len(self._keys) > REMEMBERED_KEYS:
-                self._keys.popitem(last=False)
-        return key
-
 
 async def create_key(
     engine: AsyncEngine,
@@ -157,7 +171,8 @@ async def create_key(
             f"scopes are read, send and admin; there is no {', '.join(unknown) or 'key without'}"
         )
     key_id = uuid7()
-    key = f"pb_{key_id.hex}.{random.token_urlsafe(32)}"
+    made = f"pb_{key_id.hex}.{random.token_urlsafe(32)}"
+    key = made + _proofs(secrets, made)[0]
     values = {
         "id": key_id,
         "name": name,
@@ -188,6 +203,16 @@ async def revoke_key(engine: AsyncEngine, key_id: UUID) -> bool:
     )
     async with engine.begin() as connection:
         return (await connection.execute(query)).first() is not None
+
+
+def _proofs(secrets: Secrets, made: str) -> list[str]:
+    """Returns the proofs of a key, 22 characters each, under every secret key, the first one's first."""
+    digests = (digest[:_PROOF_BYTES] for digest in secrets.keyed_hashes(_PROOF, made.encode()))
+    return [base64.urlsafe_b64encode(digest).decode().rstrip("=") for digest in digests]
+
+
+def _unknown() -> Problem:
+    return _unauthorized("This API key is unknown or revoked.")
 
 
 def _unauthorized(detail: str) -> Problem:

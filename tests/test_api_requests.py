@@ -178,7 +178,7 @@ async def test_without_its_database_the_api_asks_for_patience(free_port: int) ->
     app, *_ = build(f"postgresql://postgres@127.0.0.1:{free_port}/postback")
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://postback") as client:
-        response = await client.get(MESSAGES, headers={"Authorization": f"Bearer pb_{'0' * 32}.x"})
+        response = await client.get(MESSAGES, headers={"Authorization": f"Bearer pb_{'0' * 32}.{'x' * 43}"})
 
     assert (503, "unavailable", "5") == (
         response.status_code,

@@ -1,17 +1,21 @@
 """API keys and the secret key behind them."""
 
+import asyncio
+import secrets as random
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from sqlmodel import select
+from sqlalchemy import event
+from sqlmodel import col, select, update
 
 from models import ApiKey
-from receiver import auth, secrets
+from receiver import db, keyring, secrets
 from receiver.auth import Auth, create_key, list_keys, revoke_key
 from receiver.config import ConfigError, Settings
+from receiver.keyring import Keyring
 from receiver.problems import Problem
 from receiver.secrets import Secrets
 from tests.support.api import SECRETS, Api, running
@@ -76,7 +80,7 @@ async def test_a_revoked_key_works_no_longer_than_the_cache(
     key_id = UUID(headers["Authorization"].removeprefix("Bearer pb_").partition(".")[0])
 
     revoked = await revoke_key(api.engine, key_id)
-    monkeypatch.setattr(auth, "TRUST", 0.0)
+    monkeypatch.setattr(keyring, "TRUST", 0.0)
     after = await api.client.get(MESSAGES, headers=headers)
 
     assert revoked
@@ -110,11 +114,93 @@ async def test_a_key_needs_a_name_and_known_scopes(api: Api) -> None:
 async def test_a_key_made_under_the_old_secret_key_works_until_that_is_dropped(api: Api) -> None:
     key = await create_key(api.engine, Secrets(["old"]), name="x")
 
-    principal = await Auth(api.engine, Secrets(["new", "old"]), 10).authenticate(f"Bearer {key}")
+    both, new = (Auth(api.engine, Secrets(keys), 10) for keys in (["new", "old"], ["new"]))
+    principal = await both.authenticate(both.presented(f"Bearer {key}"))
     with pytest.raises(Problem) as refused:
-        await Auth(api.engine, Secrets(["new"]), 10).authenticate(f"Bearer {key}")
+        new.presented(f"Bearer {key}")
 
     assert ("x", 401) == (principal.name, refused.value.status)
+
+
+async def test_an_invented_key_is_refused_without_asking_postgres(api: Api) -> None:
+    engine = db.engine("postgresql://nobody@127.0.0.1:1/none", size=1)
+    away, key = Auth(engine, SECRETS, 10), await create_key(api.engine, SECRETS, name="x")
+    invented = key[:40] + ("A" if key[40] != "A" else "B") + key[41:]
+
+    with pytest.raises(Problem) as refused:
+        away.presented(f"Bearer {invented}")
+
+    assert 401 == refused.value.status
+    assert away.presented(f"Bearer {key}").proven
+
+
+async def test_a_key_from_before_keys_had_proofs_works(api: Api) -> None:
+    key = (await _key_without_proof(api))["Authorization"]
+
+    answers = [
+        (await api.client.get(MESSAGES, headers={"Authorization": sent})).status_code
+        for sent in (key, key[:-1] + ("A" if key[-1] != "A" else "B"), key + "A" * 22)
+    ]
+
+    assert [200, 401, 401] == answers
+
+
+async def test_a_thousand_invented_keys_cost_a_handful_of_statements(api: Api) -> None:
+    statements: list[str] = []
+    event.listen(api.engine.sync_engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
+    invented = [f"Bearer pb_{uuid4().hex}.{'x' * 43}" for _ in range(1000)]
+    genuine = await _key_without_proof(api)
+    await api.client.get(MESSAGES, headers=genuine)
+    statements.clear()
+
+    answers = await asyncio.gather(
+        *(api.client.get(MESSAGES, headers={"Authorization": sent}) for sent in invented),
+    )
+
+    assert {401} == {answer.status_code for answer in answers}
+    asked = [statement for statement in statements if "api_key" in statement]
+    assert 1 <= len(asked) <= 8
+    assert 200 == (await api.client.get(MESSAGES, headers=genuine)).status_code
+
+
+async def test_more_unknown_keys_than_may_wait_are_asked_to_come_again(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring, "MOST_WAITING", 5)
+    invented = [f"Bearer pb_{uuid4().hex}.{'x' * 43}" for _ in range(50)]
+    proven = await api.key("read")
+
+    *answers, known = await asyncio.gather(
+        *(api.client.get(MESSAGES, headers={"Authorization": sent}) for sent in invented),
+        api.client.get(MESSAGES, headers=proven),
+    )
+
+    assert {401, 503} == {answer.status_code for answer in answers}
+    assert {"5"} == {answer.headers["retry-after"] for answer in answers if answer.status_code == 503}
+    assert 200 == known.status_code
+
+
+async def test_invented_keys_push_no_key_out_of_the_memory(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyring, "REMEMBERED", 3)
+    ring, (known, *_) = Keyring(api.engine), await list_keys(api.engine)
+    await ring.key(known.id, proven=True)
+    for _ in range(10):
+        assert None is await ring.key(uuid4(), proven=False)
+
+    await revoke_key(api.engine, known.id)  # which is seen where the key is read anew
+
+    assert None is getattr(await ring.key(known.id, proven=True), "revoked_at", "no key")
+
+
+async def _key_without_proof(api: Api) -> dict[str, str]:
+    """The headers of a key as it was made before keys had proofs."""
+    made = await create_key(api.engine, SECRETS, name="older", scopes=["read"])
+    key_id = UUID(made.removeprefix("pb_").partition(".")[0])
+    key = f"pb_{key_id.hex}.{random.token_urlsafe(32)}"
+    digest = SECRETS.keyed_hash("api-key", key.encode())
+    async with api.engine.begin() as connection:
+        await connection.execute(update(ApiKey).where(col(ApiKey.id) == key_id).values(secret_hash=digest))
+    return {"Authorization": f"Bearer {key}"}
 
 
 async def test_a_key_over_its_rate_is_told_when_to_come_again(database_url: str) -> None:

@@ -19,7 +19,7 @@ from tests.support.commands import postback, run
 from tests.support.processes import alive, children, eventually
 
 UNREACHABLE = {"DATABASE_URL": "postgresql://postgres@127.0.0.1:1/postback", "POSTBACK_SECRET_KEY": "k"}
-KEY = re.compile(r"pb_[0-9a-f]{32}\.[A-Za-z0-9_-]{43}\n")
+KEY = re.compile(r"pb_[0-9a-f]{32}\.[A-Za-z0-9_-]{65}\n")
 CHANNEL = {"provider": "sinch_mms", "tokens": ["a-token"], "from": ["+18885551234"]}
 
 

@@ -70,7 +70,8 @@ async def _told(
 async def _still_allowed(ask: Ask[FeedFilters, Nothing]) -> bool:
     """A key that was revoked meanwhile hears nothing more."""
     try:
-        await ask.context.auth.authenticate(ask.request.headers.get("authorization"))
+        auth = ask.context.auth
+        await auth.authenticate(auth.presented(ask.request.headers.get("authorization")))
     except Problem:
         return False
     return True

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from receiver.api import reading
 from receiver.api.context import Context
-from receiver.auth import Channels, Principal, Scope
+from receiver.auth import Channels, Presented, Principal, Scope
 from receiver.problems import is_of_database, outcome_unknown, route, unavailable
 from receiver.pulse import Silent
 from receiver.read.filters import Query
@@ -91,15 +91,17 @@ class Operation(Generic[Q, B]):
     async def __call__(self, request: Request) -> Response:
         context: Context = request.app.state.context
         request.scope["state"]["route"] = self.path
+        # whoever has no key is told so whatever Postgres does, and keeps nobody waiting
+        presented = context.auth.presented(request.headers.get("authorization"))
         try:
-            return await context.pulse.heed(self._answer(request, context))
+            return await context.pulse.heed(self._answer(request, context, presented))
         except Silent:
             if self.undecided and request.scope["state"].get("begun"):
                 raise outcome_unknown(self.undecided) from None
             raise unavailable(SILENT) from None
 
-    async def _answer(self, request: Request, context: Context) -> Response:
-        principal = await context.auth.authenticate(request.headers.get("authorization"))
+    async def _answer(self, request: Request, context: Context, presented: Presented) -> Response:
+        principal = await context.auth.authenticate(presented)
         allowance = context.auth.spend(principal)
         request.scope["state"]["headers"].update(allowance.headers)
         principal.require(self.scope)
