@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 from starlette.requests import ClientDisconnect, Request
 
+from receiver.bounds import shortened
 from receiver.problems import Code, FieldError, Problem, invalid
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -23,7 +24,15 @@ MAX_BODY = 1 << 20
 BODY_DEADLINE = 10.0
 #: levels of arrays and objects in a body; what is stored deeper could not be written out again
 MAX_DEPTH = 32
+#: values in a body: a message to everybody who may be written to at once, with room for ten times as many
+MAX_VALUES = 10_000
+#: brackets in a body, those in texts as well: every array and object that is made costs more than its bytes
+MAX_BRACKETS = 5 * MAX_VALUES
+#: parameters of a query
+MAX_PARAMETERS = 100
 MAX_ERRORS = 20
+#: characters of a name or of a sentence in the description of an error
+LONGEST_STEP, LONGEST_DETAIL = 100, 500
 
 #: an Idempotency-Key as it is usually sent, or the structured-field string that the draft asks for
 KEY_PATTERN = r'^([!#-~]([ -~]{0,253}[!-~])?|"([ !#-\[\]-~]|\\["\\]){1,255}")$'
@@ -47,7 +56,12 @@ def query(request: Request, model: type[Model]) -> Model:
 def _pairs(request: Request) -> list[tuple[str, str]]:
     """What is no UTF-8 stays recognisable, and no text; replaced, as usual, it would be another filter."""
     written = request.scope["query_string"].decode("latin-1")
-    pairs = parse_qsl(written, keep_blank_values=True, errors="surrogateescape")
+    try:
+        pairs = parse_qsl(
+            written, keep_blank_values=True, errors="surrogateescape", max_num_fields=MAX_PARAMETERS
+        )
+    except ValueError:
+        raise invalid("", f"has more than {MAX_PARAMETERS} parameters") from None
     if not all(_is_text(name) for name, _ in pairs):
         raise invalid("", "has a parameter whose name is not percent-encoded UTF-8", Code.UNKNOWN_FIELD)
     return pairs
@@ -86,6 +100,8 @@ def _object(request: Request, given: bytes, model: type[BaseModel]) -> dict[str,
         raise Problem(
             Code.INVALID_FIELD, "The body must be JSON; send Content-Type: application/json.", status=415
         )
+    if given.count(b"[") + given.count(b"{") > MAX_BRACKETS:
+        raise invalid("", f"is too much: a body holds {MAX_VALUES} values at most")
     try:
         content = orjson.loads(given)
     except orjson.JSONDecodeError as error:
@@ -153,8 +169,9 @@ def _validated(model: type[Model], given: Mapping[str, Any]) -> Model:
 
 
 def _flaws(given: Any) -> Iterator[tuple[list[str | int], str]]:
-    """What no field may hold: NUL, which Postgres has no way to store, and endless nesting."""
+    """What no field may hold: NUL, which Postgres has no way to store, endless nesting and too much."""
     waiting: list[tuple[list[str | int], Any]] = [([], given)]
+    room = MAX_VALUES
     while waiting:
         where, value = waiting.pop()
         if isinstance(value, str):
@@ -163,6 +180,9 @@ def _flaws(given: Any) -> Iterator[tuple[list[str | int], str]]:
         elif isinstance(value, dict | list):
             if len(where) >= MAX_DEPTH:
                 yield where, f"is nested deeper than {MAX_DEPTH} levels"
+            room -= len(value)
+            if room < 0:
+                yield where, f"is too much: a body holds {MAX_VALUES} values at most"
             items = value.items() if isinstance(value, dict) else enumerate(value)
             for key, item in items:
                 if isinstance(key, str) and "\0" in key:
@@ -181,9 +201,10 @@ def _problem(error: ValidationError) -> Problem:
 def _detail(error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         return "there is no such field"
-    return error["msg"].removeprefix("Value error, ")
+    return shortened(error["msg"].removeprefix("Value error, "), LONGEST_DETAIL)
 
 
 def _pointer(steps: Any) -> str:
     """A JSON pointer (RFC 6901)."""
-    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
+    named = (shortened(str(step), LONGEST_STEP) for step in steps)
+    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in named)

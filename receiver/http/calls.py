@@ -9,7 +9,8 @@ from typing import Self
 
 import httpx
 
-from models.events import Answer, Call
+from models.events import Answer, Call, Unreadable
+from receiver.compression import unpacked
 from receiver.http.connecting import CONNECT_DEADLINE, Connections
 from receiver.http.failures import AnswerLost, NotSent, Unfetchable, said
 from receiver.http.targets import Outgoing, parsed
@@ -77,12 +78,17 @@ class Client:
 
 
 async def _whole(response: httpx.Response) -> bytes:
-    """Returns the body. Raises ``AnswerLost`` for one that is too large."""
+    """Returns the body, unpacked where it comes compressed, which nobody asked for. Raises ``AnswerLost`` for
+    one that is too large, as it came or unpacked, or that cannot be unpacked."""
     chunks: list[bytes] = []
     size = 0
-    async for chunk in response.aiter_bytes():
+    async for chunk in response.aiter_raw():
         size += len(chunk)
         if size > LARGEST_ANSWER:
             raise AnswerLost(f"the answer is larger than {LARGEST_ANSWER} bytes")
         chunks.append(chunk)
-    return b"".join(chunks)
+    try:
+        # never more than that is made of it: httpx would unpack each chunk to its end
+        return unpacked(b"".join(chunks), response.headers.get("content-encoding", ""), LARGEST_ANSWER)
+    except Unreadable as error:
+        raise AnswerLost(str(error)) from None
