@@ -11,7 +11,7 @@ import structlog
 import typer
 import uvloop
 
-from postback import erase, keys, logs, payloads, practice
+from postback import erase, keys, life, logs, payloads, practice
 from postback.doctor import run as run_doctor
 from postback.embedded import EmbeddedPostgresError
 from postback.janitor import run as run_janitor
@@ -107,7 +107,11 @@ def serve(
     async def on_ready() -> None:
         _ready(f"http://{host}:{port}")
 
-    asyncio.run(Supervisor(web).run(on_ready))
+    async def run() -> None:
+        async with life.shown():
+            await Supervisor(web).run(on_ready)
+
+    asyncio.run(run())
 
 
 @app.command()
@@ -191,7 +195,12 @@ def _ready(address: str) -> None:
 
 
 async def _serve(settings: Settings, watch: Watch, server: socket.socket, address: str) -> None:
-    async with watch.alongside(), alongside(settings, look=SELDOM), fetching.alongside(settings):
+    async with (
+        life.shown(),
+        watch.alongside(),
+        alongside(settings, look=SELDOM),
+        fetching.alongside(settings),
+    ):
         await run_server(settings, server, lambda: _ready(address))
 
 
@@ -204,7 +213,7 @@ def _until_stopped(settings: Settings, work: Callable[[asyncio.Event], Coroutine
         stop = asyncio.Event()
         for sent in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(sent, stop.set)
-        async with watch.alongside(), alongside(settings):
+        async with life.shown(), watch.alongside(), alongside(settings):
             await work(stop)
 
     asyncio.run(run())

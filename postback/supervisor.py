@@ -1,4 +1,4 @@
-"""Several processes as one: started in order, started again when they die, stopped together."""
+"""Several processes as one: started in order, started again when they die or hang, stopped together."""
 
 import asyncio
 import os
@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from io import FileIO
 from typing import Any
 
+from postback import life
+from postback.life import Signs
 from postback.lifeline import die_with_parent
 
 #: seconds that a process must live not to have died early
@@ -126,36 +128,54 @@ class _Child:
 
     async def _live(self) -> int:
         """One life, from start to end; the exit code, or minus the signal's number."""
-        running, output = await self._spawn()
-        forwarding = asyncio.create_task(self._forward(output))
-        readiness = asyncio.create_task(self._become_ready(running))
+        signs = Signs()
         try:
-            return await running.wait()
+            running, output = await self._spawn(signs)
+            forwarding = asyncio.create_task(self._forward(output))
+            beside = [self._become_ready(running), self._watch(running, signs)]
+            tasks = [forwarding, *map(asyncio.create_task, beside)]
+            try:
+                return await running.wait()
+            finally:
+                await _end(running)
+                # What is still in the pipe is to be seen; what holds it open without us is not waited for.
+                await asyncio.wait({forwarding}, timeout=1)
+                await _cancel(tasks)
         finally:
-            await _end(running)
-            # What is still in the pipe is to be seen; what holds the pipe open without us is not waited for.
-            await asyncio.wait({forwarding}, timeout=1)
-            await _cancel([forwarding, readiness])
+            signs.close()
 
-    async def _spawn(self) -> tuple[Running, FileIO]:
+    async def _spawn(self, signs: Signs) -> tuple[Running, FileIO]:
         """The process and the read end of its output."""
         # Not asyncio's own pipe: with that, wait() goes on until the last grandchild has closed it.
         read, write = os.pipe()
         output = FileIO(read)
         # Python children would hold back the line that says they are ready while their buffer fills.
-        env = {**os.environ, "PYTHONUNBUFFERED": "1", **self.process.env}
+        env = {
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            life.VARIABLE: str(signs.descriptor),
+            **self.process.env,
+        }
         # A group of its own: the terminal's Ctrl-C comes to us alone, and we stop everybody in our own way.
         try:
             running = await asyncio.create_subprocess_exec(
                 *self.process.argv, env=env, stdin=DEVNULL, stdout=write, stderr=STDOUT, process_group=0,
-                preexec_fn=die_with_parent(signal.SIGTERM),
+                preexec_fn=die_with_parent(signal.SIGTERM), pass_fds=(signs.descriptor,),
             )  # fmt: skip
         except OSError as error:
             output.close()
             raise SupervisorError(f"{self.process.name} cannot be started ({error}); mend that.") from None
         finally:
             os.close(write)
+            signs.inherited()
         return running, output
+
+    async def _watch(self, running: Running, signs: Signs) -> None:
+        await signs.missed()
+        seconds = life.EVERY * life.SILENT_LOOKS
+        self._say(f"gave no sign of life for {seconds:g} s, and is killed")
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(running.pid, signal.SIGKILL)
 
     async def _become_ready(self, running: Running) -> None:
         check = self.process.ready

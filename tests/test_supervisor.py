@@ -16,10 +16,11 @@ from tests.support import processes
 RUNNER = """
 import asyncio, json, sys
 from pathlib import Path
-from postback import supervisor
+from postback import life, supervisor
 from postback.supervisor import Process, Supervisor, SupervisorError
 
 supervisor.GRACE = 2.0
+life.SILENT_LOOKS = 3
 
 async def asked():
     return Path("asked").exists()
@@ -53,6 +54,22 @@ with open({name!r}, "a") as lives:
 STAY = "time.sleep(60)"
 STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
 READY = "print('ready http://127.0.0.1:1'); time.sleep(60)"
+
+SHOW = """
+import asyncio
+from postback import life
+
+async def main():
+    async with life.shown():
+        print("showing", flush=True)
+        await asyncio.sleep(0.5)
+        {then}
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+#: gives signs of life, for ever or until it loops
+ALIVE, LOOPING = SHOW.format(then=""), SHOW.format(then="while True: pass")
 
 Child = tuple[str, str, str | None]
 
@@ -150,6 +167,43 @@ def test_a_dead_child_comes_back_and_the_others_stay(tmp_path: Path) -> None:
         errors = running.end(signal.SIGTERM)[2]
         delays = [line.rpartition(" in ")[2] for line in errors.splitlines() if "is started again" in line]
         assert ["0.25 s", "0.5 s", "1 s"] == delays
+
+
+def test_a_child_that_hangs_is_replaced_and_those_that_live_or_give_no_signs_stay(tmp_path: Path) -> None:
+    hanging = ("web", "loop")
+    with supervised(
+        tmp_path,
+        ("web", ALIVE, "showing"),
+        ("loop", LOOPING, None),
+        ("sender", ALIVE, None),
+        ("other", STAY, None),
+    ) as running:
+        assert "all ready" == processes.line(running.process)
+        os.kill(running.lives("web")[0], signal.SIGSTOP)
+        assert processes.eventually(lambda: 2 <= min(len(running.lives(name)) for name in hanging), 40)
+        assert not processes.alive(running.lives("web")[0])
+        assert [1, 1] == [len(running.lives(name)) for name in ("sender", "other")]
+        errors = running.end(signal.SIGTERM)[2].splitlines()
+        silent = [line.split()[0] for line in errors if "gave no sign of life for 3 s" in line]
+        assert set(hanging) == set(silent)
+
+
+def test_a_supervisor_that_was_held_up_itself_blames_no_child(tmp_path: Path) -> None:
+    with supervised(tmp_path, ("web", ALIVE, "showing"), ("sender", ALIVE, None)) as running:
+        assert "all ready" == processes.line(running.process)
+        assert processes.eventually(lambda: 2 == len(running.pids()))
+        all_of_it = [running.process.pid, *running.pids()]
+        for _ in range(3):  # as a machine that is suspended, or has no time for any of them
+            for pid in all_of_it:
+                os.kill(pid, signal.SIGSTOP)
+            time.sleep(2.5)
+            os.kill(running.process.pid, signal.SIGCONT)
+            time.sleep(1.5)  # and the children get their time a little later
+            for pid in all_of_it:
+                os.kill(pid, signal.SIGCONT)
+            time.sleep(0.1)
+        assert all_of_it[1:] == running.pids()
+        assert "no sign of life" not in running.end(signal.SIGTERM)[2]
 
 
 def test_what_a_dead_child_had_started_goes_with_it(tmp_path: Path) -> None:
