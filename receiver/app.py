@@ -28,6 +28,7 @@ from receiver.media import Files, store_of
 from receiver.metrics.questions import Questions
 from receiver.metrics.scrape import Scrape
 from receiver.metrics.sheet import Sheet, recording
+from receiver.our_numbers import OurNumbers
 from receiver.providers import PROVIDERS
 from receiver.providers.base import Provider
 from receiver.pulse import Pulse, Silent
@@ -98,6 +99,7 @@ class App:
             submit=self._submit,
             interventions=Interventions(settings.database_url, settings.db_schema),
             opt_outs=opt_outs,
+            our_numbers=OurNumbers(settings.channels, providers),
             pulse=self._pulse,
             replies=replies,
             auth=Auth(self._engine, keys, rate=settings.api_rate),

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from uuid_utils.compat import uuid7
 
 from models.events import Submission
-from receiver import phone
 from receiver.config import ChannelSettings, Settings
+from receiver.our_numbers import numbers
 from receiver.providers import PROVIDERS
 from receiver.providers.base import Provider
 from receiver.rows import ConfirmationRow, new_id
@@ -37,7 +37,7 @@ class Confirmation:
             id=new_id(),
             kind=submission.kind,
             text=self.channel.opt_out_reply,
-            numbers=_numbers(self.channel),
+            numbers=numbers(self.channel),
             expires_at=at + WITHIN,
         )
 
@@ -69,12 +69,8 @@ def _submission(channel: ChannelSettings, provider: Provider) -> Submission:
     return Submission(
         id=uuid7(),
         action="send",
-        sender=next(iter(_numbers(channel)), None),
+        sender=next(iter(numbers(channel)), None),
         recipient=None,
         text=channel.opt_out_reply,
         kind="sms" if "sms" in provider.kinds else "mms",
     )
-
-
-def _numbers(channel: ChannelSettings) -> list[str]:
-    return [phone.international(number) for number in channel.numbers]

@@ -3,7 +3,7 @@
 Pure. The finding itself, with its locks and its adoptions, is ``receiver/sql/resolve.sql``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -11,15 +11,15 @@ from uuid import UUID
 
 import orjson
 
-from models.errors import SPECIFICITY
+from models.errors import SPECIFICITY, ErrorClass
 from models.events import Event, Inbound, Report, TemplateReport
 from models.reference import FOREIGN_REFERENCE, NAMELESS_REPORT, TIMED_INBOUND, UNTIMED_INBOUND
 from models.status import CORRELATION_BIT, STATUS_BIT, Correlation, Status, bits
-from receiver import phone
 from receiver.config import ChannelSettings
 from receiver.keywords import Meaning, Verdict, verdict
 from receiver.media import Link, arrived, unpacked
 from receiver.optouts import OptOuts
+from receiver.our_numbers import OurNumbers, is_foreign, nameless, numbers
 from receiver.providers.base import Provider
 from receiver.rows import EventRow, InboundRow, MediaRow, TemplateRow, new_id, wire_uuid
 
@@ -29,21 +29,24 @@ LONGEST_ID = 255
 
 @dataclass(slots=True)
 class Rows:
-    """What one request adds to a batch."""
+    """What one request adds to a batch. *foreign* are the numbers of other channels that its messages were
+    written to; *others* are all such numbers by its channel, where Postgres has to tell them from its own."""
 
     events: list[EventRow] = field(default_factory=list)
     inbounds: list[InboundRow] = field(default_factory=list)
     files: list[MediaRow] = field(default_factory=list)
     templates: list[TemplateRow] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    others: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where events come from: a channel, and what is known of all that comes from it.
 
-    *our_number* is what an inbound message was written to where nothing else tells. A carrier that echoes
-    nothing has its reports matched by numbers, *guess_within* that time of the send; *guess_calling* where
-    its answers name no message either.
+    *our_number* is what an inbound message was written to where nothing else tells; *others* are the numbers
+    that only other channels list. A carrier that echoes nothing has its reports matched by numbers,
+    *guess_within* that time of the send; *guess_calling* where its answers name no message either.
     """
 
     channel: str
@@ -51,13 +54,26 @@ class Source:
     our_number: str
     guess_within: timedelta | None = None
     guess_calling: bool = False
+    others: frozenset[str] = frozenset()
 
 
-def source_of(channel: ChannelSettings, provider: Provider) -> Source:
+def sources(
+    channels: Mapping[str, ChannelSettings], providers: Mapping[str, Provider]
+) -> Mapping[str, Source]:
+    """Returns what is known of the events of each of *channels*, by its name."""
+    ours = OurNumbers(channels, providers)
+    return {
+        name: _source(channel, providers[channel.provider], ours.others(name))
+        for name, channel in channels.items()
+    }
+
+
+def _source(channel: ChannelSettings, provider: Provider, others: frozenset[str]) -> Source:
     return Source(
         channel=channel.name,
         provider=provider.name,
-        our_number=phone.international(channel.numbers[0]) if channel.numbers else f"channel:{channel.name}",
+        our_number=next(iter(numbers(channel)), nameless(channel.name)),
+        others=others,
         guess_within=None
         if provider.echoes_reference
         else timedelta(seconds=channel.report_window or provider.report_window),
@@ -83,7 +99,19 @@ def rows(
             _add_inbound(made, event, source, payload_id, received_at, link, opt_outs)
         else:
             made.templates.append(_template(event, source))
+    if source.others and any(map(_takes_a_number, made.events)):
+        made.others = {source.channel: sorted(source.others)}
     return made
+
+
+def others_of(made: Iterable[Rows]) -> str:
+    """Returns the numbers that are foreign to the channels of *made*, as the SQL functions take them."""
+    return orjson.dumps({name: listed for one in made for name, listed in one.others.items()}).decode()
+
+
+def _takes_a_number(row: EventRow) -> bool:
+    """Whether Postgres takes our number from an earlier message: to file what came in, or an opt-out."""
+    return (row.inbound and row.our_number is None) or row.error_class == ErrorClass.OPTED_OUT
 
 
 def key(*identity: str | None) -> UUID:
@@ -139,6 +167,11 @@ def _add_inbound(
 ) -> None:
     inbound = unpacked(inbound)
     candidate, identity = new_id(), key("inbound", *inbound.identity)
+    recipient, metadata = inbound.recipient, dict(inbound.metadata)
+    if recipient is not None and is_foreign(recipient, source.others):
+        made.foreign.append(recipient)
+        metadata["foreign_number"] = recipient
+        recipient = nameless(source.channel)
     provider_message_id, seen = inbound.provider_message_id, STATUS_BIT[Status.RECEIVED]
     if provider_message_id is None and inbound.occurred_at:
         provider_message_id = f"{TIMED_INBOUND}{identity}"
@@ -153,7 +186,7 @@ def _add_inbound(
             channel=source.channel,
             provider=source.provider,
             kind=inbound.kind,
-            our_number=inbound.recipient,
+            our_number=recipient,
             contact=inbound.sender,
             id=new_id(),
             key=identity,
@@ -178,7 +211,7 @@ def _add_inbound(
             subject=inbound.subject,
             participants=list(inbound.participants),
             thread=_thread(inbound),
-            metadata=orjson.dumps({**marks(asked), **inbound.metadata}).decode(),
+            metadata=orjson.dumps({**marks(asked), **metadata}).decode(),
             consent=opt_outs.asked(asked, candidate, source.channel, inbound.sender, received_at, payload_id)
             if asked
             else None,

@@ -5,6 +5,7 @@ While Postgres is away they go to the spool instead, and are answered once they 
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,10 +14,10 @@ from uuid import UUID
 import structlog
 
 from models.events import Event
-from receiver import db
+from receiver import db, phone
 from receiver.alone import Alone
 from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable, is_of_disk
-from receiver.correlate import Rows, Source, rows
+from receiver.correlate import Rows, Source, others_of, rows
 from receiver.media import Store, contents
 from receiver.metrics.definitions import UNVERIFIED_NOT_KEPT, found, stored
 from receiver.optouts import OptOuts
@@ -29,6 +30,8 @@ log = structlog.get_logger()
 
 #: bytes of a body that cost a batch about as much as one event
 _BYTES_PER_EVENT = 4096
+#: seconds between two lines of the log about one channel's messages to numbers of others
+_SILENCE = 60.0
 
 
 class Unstorable(Unavailable):
@@ -72,8 +75,10 @@ class Ingest:
         self._store, self._opt_outs, self._spool = store, opt_outs, spool
         #: Postgres took nothing the last time: do not make callers wait until that is found out once more
         self.away = False
+        self._said = dict[str, float]()
         self._statement = qualified(
-            "SELECT payload_id, state, channel, found_by, reports FROM postback.ingest($1, $2, $3, $4, $5)",
+            """SELECT payload_id, state, channel, found_by, reports
+               FROM postback.ingest($1, $2, $3, $4, $5, $6)""",
             schema,
         )
         connect = partial(db.connect, database_url)
@@ -173,7 +178,19 @@ class Ingest:
         payload, store = arrival.payload, self._store
         link = partial(store.links.to, base=arrival.base) if store else None
         made = rows(arrival.events, arrival.source, payload.id, payload.received_at, link, self._opt_outs)
+        if made.foreign:
+            self._say_foreign(payload, made.foreign)
         return _Prepared(payload, placed(made, payload.id, payload.received_at) if arrival.late else made)
+
+    def _say_foreign(self, payload: PayloadRow, written_to: Sequence[str]) -> None:
+        """Once in a while for each channel: it is an operator's slip, or a stranger who repeats it."""
+        now = asyncio.get_running_loop().time()
+        if now - self._said.get(payload.channel, -math.inf) >= _SILENCE:
+            self._said[payload.channel] = now
+            number = phone.masked(written_to[0])
+            log.warning(
+                "a number of other channels", channel=payload.channel, to=number, payload_id=str(payload.id)
+            )
 
     async def _write(self, connection: Connection, batch: Sequence[_Prepared]) -> list[str]:
         written = await connection.fetch(
@@ -183,6 +200,7 @@ class Ingest:
             [row for prepared in batch for row in prepared.rows.inbounds],
             [row for prepared in batch for row in prepared.rows.files],
             [row for prepared in batch for row in prepared.rows.templates],
+            others_of(prepared.rows for prepared in batch),
         )
         kept: dict[UUID, str] = {row["payload_id"]: row["state"] for row in written}
         # no row: an earlier try of this batch had committed after all

@@ -17,6 +17,7 @@ import orjson
 from receiver import db, kept, optouts
 from receiver.commit import Connection, is_busy, is_unwell
 from receiver.config import Settings
+from receiver.correlate import others_of
 from receiver.kept import KeptPayload, Selection
 from receiver.media import Store
 from receiver.providers.base import Provider
@@ -48,7 +49,7 @@ class Replay:
             settings.channels, providers, secrets, optouts.configured(settings, secrets), store
         )
         self._replay = qualified(
-            "SELECT postback.replay($1, $2, $3, $4, $5, $6, $7, $8, $9)", settings.db_schema
+            "SELECT postback.replay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", settings.db_schema
         )
         self._located = qualified(
             "SELECT own, referenced FROM postback.located(postback.pinned(postback.spread($1)))",
@@ -197,6 +198,7 @@ class Replay:
             [row for one in readings for row in one.rows.inbounds],
             [row for one in readings for row in one.rows.files],
             [row for one in readings for row in one.rows.templates],
+            others_of(one.rows for one in readings),
             list(witnesses),
             [row for events in witnesses.values() for row in events],
             new_id(),

@@ -7,6 +7,7 @@ from uuid import UUID
 from models.events import Submission
 from receiver import phone, routing
 from receiver.config import ChannelSettings, Settings
+from receiver.our_numbers import OurNumbers, is_nameless, numbers
 from receiver.problems import Code, FieldError, Problem
 from receiver.providers.base import Provider
 
@@ -25,6 +26,7 @@ class Way:
 class Replies:
     def __init__(self, settings: Settings, providers: Mapping[str, Provider]) -> None:
         self._settings, self._providers = settings, providers
+        self._ours = OurNumbers(settings.channels, providers)
 
     def refusal(self, our_number: str | None, contact: str | None, last: str | None) -> str | None:
         """Returns why a text would be refused that answers what came in on the channel *last*, whatever it
@@ -44,15 +46,16 @@ class Replies:
         kind: str = "sms",
         channels: Collection[str] | None = None,
     ) -> Way:
-        """Returns how a reply of *kind* goes from *our_number* to *contact*: on the channel *last*, or on one
-        that lists our number where that one is not configured any more. *channels* are those that the caller
-        may use, None for all. Raises ``Problem``.
+        """Returns how a reply of *kind* goes from *our_number* to *contact*. Raises ``Problem``.
+
+        It goes on the channel *last* if that one lists our number, else on another that does; where none
+        does, on *last*. *channels* are those that the caller may use, None for all.
         """
         if contact is None:
             raise _refused(Code.INVALID_NUMBER, "The carrier did not say who wrote.")
         if phone.is_name(contact):
             raise _refused(Code.INVALID_NUMBER, f"{contact} is a name; nobody can write to a name.")
-        sender = None if our_number is None or our_number.startswith("channel:") else our_number
+        sender = None if our_number is None or is_nameless(our_number) else our_number
         channel = self._channel(sender, contact, last, kind, channels)
         self._hold(channel, sender, contact)
         return Way(channel.name, sender)
@@ -70,15 +73,16 @@ class Replies:
             for name, channel in self._settings.channels.items()
             if channels is None or name in channels
         }
-        if last in usable:
+        listing = self._ours.owners(sender)
+        owners = {name: channel for name, channel in usable.items() if name in listing}
+        if last in (owners if listing else usable):
             return usable[last]
-        owners = {name: channel for name, channel in usable.items() if sender in routing.numbers(channel)}
         if not owners:
             gone = sender or f"the channel {last!r}"
             raise _refused(Code.UNKNOWN_CHANNEL, f"No channel is configured any more for {gone}.")
         try:
             return routing.choose(
-                owners, self._providers, name=None, sender=sender, recipient=contact, kind=kind
+                owners, self._providers, self._ours, name=None, sender=sender, recipient=contact, kind=kind
             )
         except Problem as problem:
             raise _refused(problem.code, problem.detail) from None
@@ -95,7 +99,7 @@ class Replies:
         probe = Submission(
             _ANY,
             "send",
-            sender or next(iter(routing.numbers(channel)), None),
+            sender or next(iter(numbers(channel)), None),
             number,
             text="Hello",
             kind="mms" if provider.kinds == {"mms"} else "sms",

@@ -10,7 +10,7 @@ import structlog
 from models.events import Event
 from receiver import kept
 from receiver.config import ChannelSettings
-from receiver.correlate import Rows, Source, rows, source_of
+from receiver.correlate import Rows, Source, rows, sources
 from receiver.kept import KeptPayload
 from receiver.media import Store, contents
 from receiver.optouts import OptOuts
@@ -47,6 +47,7 @@ class Reader:
     ) -> None:
         self._channels, self._providers = channels, providers
         self._secrets, self._opt_outs, self._store = secrets, opt_outs, store
+        self._sources = sources(channels, providers)
 
     async def read(self, payload: KeptPayload, *, files: bool = True) -> Reading:
         channel = self._channels.get(payload.channel)
@@ -63,7 +64,7 @@ class Reader:
             if self._store and files:
                 for content in contents(events):
                     await asyncio.to_thread(self._store.put, content)
-            made = self._rows(payload, events, source_of(channel, provider))
+            made = self._rows(payload, events, self._sources[channel.name])
         except OSError as error:
             return as_it_was(payload, f"a file cannot be written: {error.strerror}")
         except Exception as error:  # noqa: BLE001 - as at the door: whatever is wrong with it, it is kept

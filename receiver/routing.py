@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from receiver import phone
 from receiver.config import ChannelSettings
+from receiver.our_numbers import OurNumbers, numbers
 from receiver.problems import invalid
 from receiver.providers.base import Provider
 
@@ -11,13 +12,17 @@ from receiver.providers.base import Provider
 def choose(
     channels: Mapping[str, ChannelSettings],
     providers: Mapping[str, Provider],
+    ours: OurNumbers,
     *,
     name: str | None,
     sender: str | None,
     recipient: str | None,
     kind: str,
 ) -> ChannelSettings:
-    """The channel for a send of *kind* (``sms`` or ``mms``). Raises ``Problem``."""
+    """Returns the channel, of *channels*, for a send of *kind* (``sms`` or ``mms``). Raises ``Problem``.
+
+    What goes out from a number that some of them list goes on one of those, unless another one is named.
+    """
     if name is not None:
         chosen = channels.get(name)
         if chosen is None:
@@ -30,13 +35,17 @@ def choose(
             )
         return chosen
     able = [c for c in channels.values() if kind in _carried(providers[c.provider], kind)]
-    owners = [c for c in able if sender is not None and sender in numbers(c)]
-    candidates = owners or able
+    owners = ours.owners(sender) & channels.keys()
+    candidates = [c for c in able if c.name in owners] if owners else able
     if len(candidates) > 1 and recipient is not None:
         here = phone.region(recipient)
         candidates = [c for c in candidates if here in _regions(c)] or candidates
     if len(candidates) == 1:
         return candidates[0]
+    if not candidates and owners:
+        raise invalid(
+            "/from", f"{_list(owners)} lists {sender}, and carries no {kind.upper()}.", "channel_cannot"
+        )
     if not candidates:
         raise invalid("/channel", f"No channel carries {kind.upper()}; configure one.", "channel_cannot")
     raise invalid(
@@ -50,11 +59,6 @@ def choose(
 def region(channel: ChannelSettings, provider: Provider, default: str) -> str:
     """In which region a recipient's number is read that has no country code."""
     return channel.default_region or provider.region or default
-
-
-def numbers(channel: ChannelSettings) -> list[str]:
-    """The channel's own numbers, as messages hold them."""
-    return [phone.international(number) for number in channel.numbers]
 
 
 def _regions(channel: ChannelSettings) -> set[str | None]:

@@ -6,8 +6,9 @@ import orjson
 
 from models.events import Request
 from receiver.config import ChannelSettings
-from receiver.correlate import Source, source_of
+from receiver.correlate import Source, sources
 from receiver.ingest import Arrival
+from receiver.our_numbers import nameless
 from receiver.providers.base import Provider
 from receiver.spool import Record
 from receiver.understand import aside, understood
@@ -18,17 +19,18 @@ def reader(
 ) -> Callable[[Record], Awaitable[Arrival]]:
     """Reads a record as the door does, but for who sent it: that was settled when it came, and a signature's
     time would be over now."""
+    from_each = sources(channels, providers)
 
     async def again(record: Record) -> Arrival:
         payload, channel = record.payload, channels.get(record.payload.channel)
         if channel is None:
-            source = Source(payload.channel, "", f"channel:{payload.channel}")
+            source = Source(payload.channel, "", nameless(payload.channel))
             if not record.authentic:
                 return Arrival(payload, source)
             reason = "its channel is not configured any more"
             return Arrival(payload._replace(state="quarantined", reason=reason), source)
         provider = providers[channel.provider]
-        source = source_of(channel, provider)
+        source = from_each[channel.name]
         if payload.state != "applied":
             return Arrival(payload, source)
         request = Request(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -13,6 +14,7 @@ from receiver.attachments import Attachments
 from receiver.config import ChannelSettings, Settings
 from receiver.idempotency import Replays
 from receiver.optouts import OptOuts
+from receiver.our_numbers import OurNumbers, numbers
 from receiver.problems import Code, FieldError, Problem, invalid
 from receiver.providers.base import Provider
 from receiver.replies import Replies
@@ -37,6 +39,7 @@ class Submit:
         self._settings, self._providers = settings, providers
         self._templates, self._files, self._opt_outs = templates, files, opt_outs
         self._replays, self._replies = replays, Replies(settings, providers)
+        self._ours = OurNumbers(settings.channels, providers)
         self._commit = SendCommit(settings.database_url, settings.db_schema)
 
     def open(self) -> None:
@@ -81,6 +84,7 @@ class Submit:
         channel = routing.choose(
             self._usable(channels),
             self._providers,
+            self._ours,
             name=request.channel,
             sender=None,
             recipient=None,
@@ -122,20 +126,28 @@ class Submit:
         kind = "mms" if request.media or request.subject or template else "sms"
         if reply:
             request = self._answering(request, reply, kind, channels)
-        sender = self._sender(request)
+        sender = self._sender(request, channels)
         name = request.channel or (template.channel if template else None)
         channel = routing.choose(
-            usable, self._providers, name=name, sender=sender, recipient=self._first(request), kind=kind
+            usable,
+            self._providers,
+            self._ours,
+            name=name,
+            sender=sender,
+            recipient=self._first(request),
+            kind=kind,
         )
         if template and template.channel != channel.name:
             raise invalid("/template_id", f"The template belongs to the channel {template.channel!r}.")
         provider = self._providers[channel.provider]
+        for option in provider.sender_options:
+            self._hold_open(f"/options/{option}", request.options.get(option), channels)
         if len(provider.kinds) == 1:
             (kind,) = provider.kinds
         submission = Submission(
             id=uuid7(),
             action="send",
-            sender=sender or next(iter(routing.numbers(channel)), None),
+            sender=sender or next(iter(numbers(channel)), None),
             recipient=None,
             text=request.text,
             subject=request.subject,
@@ -171,13 +183,20 @@ class Submit:
         configured = self._settings.channels
         return {name: configured[name] for name in configured if channels is None or name in channels}
 
-    def _sender(self, request: SendRequest) -> str | None:
+    def _sender(self, request: SendRequest, channels: frozenset[str] | None) -> str | None:
         if request.from_ is None:
             return None
         try:
-            return phone.sender(request.from_, self._settings.default_region)
+            sender = phone.sender(request.from_, self._settings.default_region)
         except phone.InvalidNumber as error:
             raise invalid("/from", f"{request.from_!r} {error}", Code.INVALID_NUMBER) from None
+        self._hold_open("/from", sender, channels)
+        return sender
+
+    def _hold_open(self, pointer: str, sender: Any, channels: frozenset[str] | None) -> None:
+        """Refuses a sender that is foreign to a key for *channels*. Raises ``Problem``."""
+        if isinstance(sender, str) and self._ours.closed_to(sender, channels):
+            raise invalid(pointer, f"{sender!r} is a number that this API key may not send from.")
 
     def _first(self, request: SendRequest) -> str | None:
         try:

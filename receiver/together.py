@@ -52,6 +52,8 @@ def placed(rows: Rows, payload_id: UUID, received_at: datetime) -> Rows:
         inbounds=[_inbound(row, ids[row.candidate]) for row in rows.inbounds],
         files=[row._replace(message_id=ids[row.message_id]) for row in rows.files],
         templates=rows.templates,
+        foreign=rows.foreign,
+        others=rows.others,
     )
 
 

@@ -18,7 +18,7 @@ from models.events import Request
 from receiver.callers import Caller, authentic, kept_headers, kept_query, peer_of
 from receiver.commit import Unavailable
 from receiver.config import ChannelSettings, Settings
-from receiver.correlate import Source, source_of
+from receiver.correlate import Source, sources
 from receiver.ingest import Arrival, Ingest
 from receiver.metrics.definitions import NO_CHANNEL, acknowledged
 from receiver.providers.base import Provider
@@ -49,9 +49,9 @@ class _Door:
     tokens: tuple[bytes, ...]
 
 
-def _door(channel: ChannelSettings, provider: Provider) -> _Door:
+def _door(channel: ChannelSettings, provider: Provider, source: Source) -> _Door:
     tokens = tuple(token.encode() for token in channel.tokens)
-    return _Door(channel, provider, source_of(channel, provider), tokens)
+    return _Door(channel, provider, source, tokens)
 
 
 class Webhooks:
@@ -67,8 +67,10 @@ class Webhooks:
     ) -> None:
         self._ingest, self._secrets, self._unverified = ingest, secrets, unverified
         self._trusted_proxies = tuple(settings.trusted_proxies)
+        from_each = sources(settings.channels, providers)
         self._doors = {
-            name: _door(channel, providers[channel.provider]) for name, channel in settings.channels.items()
+            name: _door(channel, providers[channel.provider], from_each[name])
+            for name, channel in settings.channels.items()
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -16,7 +16,7 @@ from receiver import answered
 from receiver.answered import Asked
 from receiver.commit import Unavailable
 from receiver.config import ChannelSettings
-from receiver.correlate import source_of
+from receiver.correlate import Source
 from receiver.ingest import Arrival, Ingest
 from receiver.providers.base import Provider
 from receiver.rows import PayloadRow
@@ -29,11 +29,11 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
 
 class Answers:
-    """The answers on *channel*, stored through *ingest*."""
+    """The answers on *channel*, whose events *source* describes, stored through *ingest*."""
 
-    def __init__(self, channel: ChannelSettings, provider: Provider, ingest: Ingest) -> None:
-        self._channel, self._provider, self._ingest = channel, provider, ingest
-        self._source = source_of(channel, provider)
+    def __init__(self, channel: ChannelSettings, provider: Provider, source: Source, ingest: Ingest) -> None:
+        self._channel, self._provider = channel, provider
+        self._source, self._ingest = source, ingest
 
     async def keep(self, asked: Asked, answer: Answer) -> list[Event] | None:
         """Returns what *answer* tells once that is stored, None where nobody can read it; one that tells

@@ -11,6 +11,7 @@ import structlog
 
 from receiver import db, optouts, secrets, spool, spooled
 from receiver.config import Settings
+from receiver.correlate import sources
 from receiver.drain import Drain
 from receiver.fetching import Fetching
 from receiver.http import Client
@@ -54,9 +55,10 @@ async def _send(settings: Settings, providers: Mapping[str, Provider], stop: asy
         AsyncExitStack() as clients,
     ):
         tasks, senders, silence = [], [], Silence(settings)
+        from_each = sources(settings.channels, providers)
         for channel in settings.channels.values():
             provider = providers[channel.provider]
-            answers = Answers(channel, provider, ingest)
+            answers = Answers(channel, provider, from_each[channel.name], ingest)
             # of its own: a carrier that hangs takes no places from others, nor its sends from its questions
             sending, asking = [await clients.enter_async_context(Client()) for _ in range(2)]
             calls = Calls(channel, provider, sending, files, answers.keep_unread)

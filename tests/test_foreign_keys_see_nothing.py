@@ -14,18 +14,12 @@ import httpx
 import pytest
 from uuid_utils.compat import uuid7
 
-from models.events import Inbound, Report
-from models.status import Status
-from receiver import api as routes
-from receiver import auth, config, db, secrets
-from receiver.app import App
-from tests.support.beds import connect
-from tests.support.carrier import running
-from tests.support.records import tell
+from receiver import auth
+from tests.support.foreign import BODIES, CONTACT, FOREIGN, FOREIGN_NUMBER, objects, operations
+from tests.support.receiver import running
 
-#: the key's own channel and number, and those of the other
+#: the key's own channel and number
 OWN, OWN_NUMBER = "swift-us", "+18005550000"
-FOREIGN, FOREIGN_NUMBER, CONTACT = "sinch-us", "+18885551234", "+12065550123"
 
 
 @dataclass
@@ -41,85 +35,20 @@ class House:
 
 @pytest.fixture
 async def house(database_url: str) -> AsyncIterator[House]:
-    settings = config.settings(
-        {
-            "database_url": database_url,
-            "secret_key": "a key for tests",
-            "private_networks": ["127.0.0.1/32"],
-            "channels": {
-                FOREIGN: {"provider": "sinch_mms", "tokens": ["t"], "from": [FOREIGN_NUMBER]},
-                OWN: {"provider": "swift", "tokens": ["t"], "from": [OWN_NUMBER]},
-            },
-        }
-    )
-    engine = db.engine(database_url, settings.db_schema, size=2)
-    scopes, known = list(auth.Scope), secrets.load(settings)
-    owner = await auth.create_key(engine, known, name="owner", scopes=scopes)
-    bound = await auth.create_key(engine, known, name="bound", scopes=scopes, channels=[OWN])
-    await engine.dispose()
-    async with running(App(settings)) as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
-        keys = [{"Authorization": f"Bearer {key}"} for key in (owner, bound)]
-        named = await _objects(client, database_url, keys[0])
+    channels = {
+        FOREIGN: {"provider": "sinch_mms", "tokens": ["t"], "from": [FOREIGN_NUMBER]},
+        OWN: {"provider": "swift", "tokens": ["t"], "from": [OWN_NUMBER]},
+    }
+    async with (
+        running(database_url, channels, private_networks=["127.0.0.1/32"]) as receiver,
+        httpx.AsyncClient(base_url=receiver.url, timeout=10) as client,
+    ):
+        engine, known, scopes = receiver.app._engine, receiver.app._secrets, list(auth.Scope)
+        bound = await auth.create_key(engine, known, name="bound", scopes=scopes, channels=[OWN])
+        keys = [{"Authorization": f"Bearer {key}"} for key in (receiver.key, bound)]
+        named = await objects(client, database_url, keys[0])
         ids = {value for names in named.values() for value in names.values()} - {FOREIGN_NUMBER, CONTACT}
         yield House(client, keys[0], keys[1], named, {*ids, FOREIGN, FOREIGN_NUMBER, CONTACT, "foreign-ref"})
-
-
-async def _objects(
-    client: httpx.AsyncClient, database_url: str, owner: dict[str, str]
-) -> dict[str, dict[str, str]]:
-    payload = await tell(
-        database_url, Report("c1", "E102", Status.REJECTED, ("c1",), client_reference="foreign-ref")
-    )
-    await tell(database_url, Inbound("in-1", ("in-1",), sender=CONTACT, text="Yes"))
-
-    async def make(method: str, path: str, **body: Any) -> Any:
-        answer = await client.request(method, path, headers=owner, **body)
-        assert answer.is_success, answer.text
-        return answer.json()
-
-    sent = await make("POST", "/v1/messages", json={"to": CONTACT, "text": "x", "channel": FOREIGN})
-    [message] = sent["data"]
-    template = await make("POST", "/v1/templates", json={"channel": FOREIGN, "name": "t", "text": "Hi"})
-    file = await make("POST", "/v1/media", files={"file": ("note.txt", b"Hello")})
-    await make("PUT", f"/v1/opt-outs/{FOREIGN_NUMBER}/{CONTACT}")
-    subscriber = await make("POST", "/v1/subscribers", json={"url": "http://127.0.0.1:9/"})
-    [event, *_] = (await make("GET", "/v1/events"))["data"]
-    delivery = str(uuid7())
-    connection = await connect(database_url)
-    await connection.execute(
-        """INSERT INTO postback.delivery (id, subscriber_id, event_id, message_id, seq, replay, lane, state,
-               late, tries, attempts) VALUES ($1, $2, $3, $4, 1, 0, '', 'dead', false, 1, '[]')""",
-        delivery, subscriber["id"], event["id"], message["id"],
-    )  # fmt: skip
-    await connection.close()
-    return {
-        "messages": {"id": message["id"]},
-        "conversations": {"id": message["conversation_id"]},
-        "templates": {"id": template["id"]},
-        "payloads": {"id": str(payload)},
-        "media": {"id": file["id"]},
-        "opt-outs": {"our_number": FOREIGN_NUMBER, "contact": CONTACT},
-        "subscribers": {"id": subscriber["id"]},
-        "deliveries": {"id": delivery},
-    }
-
-
-#: a body that each route takes which has a foreign object in its path
-BODIES = {
-    ("post", "/v1/messages/{id}/settle"): {"status": "failed"},
-    ("post", "/v1/conversations/{id}/messages"): {"text": "x"},
-    ("patch", "/v1/subscribers/{id}"): {"state": "disabled"},
-    ("post", "/v1/subscribers/{id}/replay"): {"after": "AXMAAAAAAAAAAQ"},
-}
-
-
-def operations() -> list[tuple[str, str, dict[str, Any]]]:
-    return [
-        (method, path, operation)
-        for path, item in routes.description()["paths"].items()
-        for method, operation in item.items()
-        if path.startswith("/v1/")
-    ]
 
 
 async def test_what_a_path_names_is_not_there(house: House) -> None:

@@ -4,8 +4,10 @@ import pytest
 
 from receiver import routing
 from receiver.config import ChannelSettings
+from receiver.our_numbers import OurNumbers
 from receiver.problems import Problem
 from receiver.providers import PROVIDERS
+from receiver.providers.sinch_sms import SinchSms
 
 US, AU, AU_OTHER = (
     ChannelSettings.model_validate({"name": name, "provider": provider, "from": [number]})
@@ -17,9 +19,17 @@ US, AU, AU_OTHER = (
 )
 
 
+class Texts(SinchSms):
+    """A carrier that takes no media."""
+
+    name, kinds = "texts", frozenset({"sms"})
+
+
 def chosen(*channels: ChannelSettings, **asked: str | None) -> str:
     given = {"name": None, "sender": None, "recipient": None, "kind": "mms", **asked}
-    return routing.choose({c.name: c for c in channels}, PROVIDERS, **given).name  # type: ignore[arg-type]
+    named = {c.name: c for c in channels}
+    providers = {**PROVIDERS, "texts": Texts()}
+    return routing.choose(named, providers, OurNumbers(named, providers), **given).name  # type: ignore[arg-type]
 
 
 def test_the_only_channel_is_taken() -> None:
@@ -32,6 +42,25 @@ def test_a_channel_is_taken_by_its_name_before_all_else() -> None:
 
 def test_a_channel_is_taken_by_its_number() -> None:
     assert "au-other" == chosen(US, AU, AU_OTHER, sender="+61480000002", recipient="+12065550123")
+
+
+def test_a_number_leaves_through_no_channel_that_does_not_list_it_unless_that_is_named() -> None:
+    texts = ChannelSettings.model_validate({"name": "texts", "provider": "texts", "from": ["+61480000003"]})
+
+    with pytest.raises(Problem) as caught:
+        chosen(US, texts, sender="+61480000003", kind="mms")
+
+    assert ("channel_cannot", "/from") == (caught.value.code, caught.value.errors[0].pointer)
+    assert "us" == chosen(US, texts, sender="+61480000004", kind="mms")
+    assert "us" == chosen(US, texts, sender="+61480000003", kind="mms", name="us")
+
+
+def test_all_ways_in_which_a_number_is_written_are_one() -> None:
+    mexico = ChannelSettings.model_validate(
+        {"name": "mx", "provider": "sinch_mms", "from": ["+52 55 1234 5678"]}
+    )
+
+    assert "mx" == chosen(US, mexico, sender="+5215512345678", recipient="+12065550123")
 
 
 def test_a_channel_is_taken_by_the_region_of_the_recipient() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from receiver import secrets
 from receiver.app import providers_of
+from receiver.correlate import sources
 from receiver.http import Client
 from receiver.ingest import Ingest
 from receiver.media import store_of
@@ -325,9 +326,9 @@ async def test_a_channel_that_hears_of_work_in_the_moment_it_is_to_end_ends(
         providers = providers_of(home.settings)
         files = OutgoingFiles(store_of(home.settings, secrets.load(home.settings)), ())
         provider = providers[channel.provider]
-        calls = Calls(
-            channel, provider, client, files, Answers(channel, provider, Ingest("", "")).keep_unread
-        )
+        source = sources(home.settings.channels, providers)[CHANNEL]
+        answers = Answers(channel, provider, source, Ingest("", ""))
+        calls = Calls(channel, provider, client, files, answers.keep_unread)
         sender = ChannelSender(channel, provider, outbox, calls, Settling(outbox, None))
         running = asyncio.create_task(sender.run())
         await asyncio.sleep(0.2)  # it has looked, and waits

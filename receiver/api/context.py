@@ -12,6 +12,7 @@ from receiver.config import Settings
 from receiver.intervene import Interventions
 from receiver.media import Files
 from receiver.optouts import OptOuts
+from receiver.our_numbers import OurNumbers
 from receiver.pulse import Pulse
 from receiver.reader import Reader
 from receiver.replay import Replay
@@ -75,5 +76,6 @@ class Context:
     ready: Callable[[], Awaitable[bool]]
     scrape: Callable[[str], Awaitable[tuple[bytes, str]]]
     opt_outs: OptOuts
+    our_numbers: OurNumbers
     pulse: Pulse
     replies: Replies

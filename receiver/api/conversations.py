@@ -9,6 +9,7 @@ from receiver.api.messages import IDEMPOTENCY, sent_messages
 from receiver.api.operation import Ask, Nothing, Operation, json
 from receiver.api.reading import idempotency_key, path_id
 from receiver.auth import Scope
+from receiver.our_numbers import Sight
 from receiver.problems import not_found
 from receiver.read import conversations, shapes, timeline
 from receiver.read.filters import ConversationFilters, MessageFilters, MessagePage, Query
@@ -24,7 +25,7 @@ async def list_conversations(ask: Ask[ConversationFilters, Nothing]) -> Response
             context.opt_outs,
             context.replies,
             region=context.settings.default_region,
-            **_sight(ask),
+            sight=_sight(ask),
         )
     )
 
@@ -44,7 +45,7 @@ async def list_conversation_messages(ask: Ask[MessagePage, Nothing]) -> Response
 
 
 async def reply(ask: Ask[Query, ReplyRequest]) -> Response:
-    found = await conversations.found(ask.context.engine, path_id(ask.request), **_sight(ask))
+    found = await conversations.found(ask.context.engine, path_id(ask.request), sight=_sight(ask))
     if found is None:
         raise not_found()
     conversation, channel = found
@@ -71,20 +72,16 @@ async def read(ask: Ask[Query, ReadRequest]) -> Response:
 async def _conversation(ask: Ask[Any, Any]) -> shapes.Conversation:
     """The one of the path. Raises ``Problem`` (404)."""
     found = await conversations.conversation(
-        ask.context.engine, path_id(ask.request), ask.context.opt_outs, ask.context.replies, **_sight(ask)
+        ask.context.engine, path_id(ask.request), ask.context.opt_outs, ask.context.replies, sight=_sight(ask)
     )
     if found is None:
         raise not_found()
     return found
 
 
-def _sight(ask: Ask[Any, Any]) -> dict[str, Any]:
+def _sight(ask: Ask[Any, Any]) -> Sight | None:
     """What the asker's key may see."""
-    configured = ask.context.settings.channels.values()
-    return {
-        "channels": ask.channels,
-        "closed": conversations.closed_numbers(ask.channels, configured),
-    }
+    return ask.context.our_numbers.sight(ask.channels)
 
 
 OPERATIONS = (

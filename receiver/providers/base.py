@@ -44,6 +44,8 @@ class Provider(ABC):
     max_expiry: ClassVar[int | None] = None
     #: the same for the times among a send's options, by the option's name
     max_option_ahead: ClassVar[Mapping[str, int]] = {}
+    #: the options of a send in which a sender stands, beside the one that it goes out from
+    sender_options: ClassVar[tuple[str, ...]] = ()
     #: whether messages can be stored with the carrier and sent by id
     saves_templates: ClassVar[bool] = False
 

@@ -70,6 +70,7 @@ class SinchMms(Provider):
     keys = {"api_key": "", "service_id": "", "base_url": "https://api.ci.mblox.com/ep/v2/"}
     echoes_reference = True
     max_expiry = 3 * DAY
+    sender_options = ("from-mask",)
     max_option_ahead = {"fallback-sms-link-expiration": 365 * DAY}
     report_window = max_expiry + 2 * 3600
     saves_templates = True

@@ -70,6 +70,7 @@ class VoiceTel(Provider):
 
     name = "voicetel"
     kinds = frozenset({"sms", "mms"})
+    region = voicetel_fields.REGION
     keys = {"api_key": "", "base_url": voicetel_request.BASE_URL, "api": voicetel_request.FORMS, "fields": {}}
     gives_ids = False
     expects_reports = False

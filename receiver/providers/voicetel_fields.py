@@ -28,6 +28,8 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "error": ("errorcode", "err", "error.code"),
     "error_text": ("errormessage", "error.message"),
 }
+#: the country of numbers of ten digits, where the channel names none
+REGION = "US"
 _RECEIPT_TYPES = frozenset(["dlr", "deliveryreceipt", "receipt"])
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 #: numbers of one message that are read; no group has so many
@@ -173,4 +175,4 @@ def our_numbers(channel: ChannelSettings) -> list[str]:
 
 
 def _region(channel: ChannelSettings) -> str:
-    return channel.default_region or "US"
+    return channel.default_region or REGION

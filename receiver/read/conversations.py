@@ -1,43 +1,33 @@
 """Reading conversations: lists, one, and its messages.
 
-A key that is bound to channels sees a conversation only if it holds every channel that lists its number, and
-every one on which a message of it passed.
+A key that is bound to channels sees a conversation only if it holds every channel that lists its number;
+where none lists it, every one on which a message of it passed. What passed on other channels it does not see.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, tuple_
+from sqlalchemy import ColumnElement, Select, or_, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 
 from models import Conversation, Message, MessageBody
 from models.status import status_of
-from receiver.auth import Channels, within
-from receiver.config import ChannelSettings
+from receiver.auth import within
 from receiver.db import snapshot
 from receiver.optouts import OptOuts
+from receiver.our_numbers import Sight
 from receiver.read import ids, opt_outs, shapes, views
 from receiver.read.filters import ConversationFilters, spellings_in, written_in
 from receiver.read.walk import walk
 from receiver.reader import Replies
-from receiver.routing import numbers
 
 #: characters of a message's text
 PREVIEW = 100
 #: why nobody would get a reply that is taken all the same, and ends as rejected
 OPTED_OUT = "The contact has opted out."
-
-
-def closed_numbers(channels: Channels, configured: Collection[ChannelSettings]) -> frozenset[str]:
-    """Numbers that a key for *channels* is not told about: a channel that lists them is not among its own."""
-    if channels is None:
-        return frozenset()
-    return frozenset(
-        number for channel in configured if channel.name not in channels for number in numbers(channel)
-    )
 
 
 async def conversations(
@@ -47,15 +37,15 @@ async def conversations(
     replies: Replies,
     *,
     region: str,
-    channels: Channels,
-    closed: frozenset[str],
+    sight: Sight | None,
 ) -> shapes.ConversationList:
-    """Those with the newest messages first. Numbers are read as written in *region*."""
+    """Returns those within *sight* (None: all), with the newest messages first. Numbers are read as they are
+    written in *region*."""
     walked = walk([_branch(filters, region)], by=("last_message_at", "id"))
     of = aliased(Conversation, walked.rows, adapt_on_names=True)
     query = (
         select(of)
-        .where(*_conditions(filters, of, region), *_visible(channels, closed, of))
+        .where(*_conditions(filters, of, region), *_visible(sight, of))
         .order_by(*walked.order)
         .limit(filters.limit + 1)
     )
@@ -63,7 +53,7 @@ async def conversations(
         rows = (await session.scalars(query)).all()
         page, ended = await walked.page(session, rows, filters.limit)
         return shapes.ConversationList(
-            data=await _in_full(session, page, rules, replies),
+            data=await _in_full(session, page, rules, replies, sight),
             next_cursor=ids.cursor_of_moment(*ended) if ended else None,
         )
 
@@ -74,21 +64,20 @@ async def conversation(
     rules: OptOuts,
     replies: Replies,
     *,
-    channels: Channels,
-    closed: frozenset[str],
+    sight: Sight | None,
 ) -> shapes.Conversation | None:
     async with snapshot(engine) as session:
-        row = await _row(session, conversation_id, channels, closed)
-        return (await _in_full(session, [row], rules, replies))[0] if row else None
+        row = await _row(session, conversation_id, sight)
+        return (await _in_full(session, [row], rules, replies, sight))[0] if row else None
 
 
 async def found(
-    engine: AsyncEngine, conversation_id: UUID, *, channels: Channels, closed: frozenset[str]
+    engine: AsyncEngine, conversation_id: UUID, *, sight: Sight | None
 ) -> tuple[Conversation, str | None] | None:
     """Returns a conversation and the channel on which it goes on: that of the last message that came into it,
     else the only one that it ever was on."""
     async with snapshot(engine) as session:
-        row = await _row(session, conversation_id, channels, closed)
+        row = await _row(session, conversation_id, sight)
         if row is None:
             return None
         return row, (await _goes_on_at(session, [row])).get(row.id)
@@ -112,10 +101,8 @@ async def _goes_on_at(session: AsyncSession, rows: Sequence[Conversation]) -> di
     return on
 
 
-async def _row(
-    session: AsyncSession, conversation_id: UUID, channels: Channels, closed: frozenset[str]
-) -> Conversation | None:
-    visible = _visible(channels, closed, Conversation)
+async def _row(session: AsyncSession, conversation_id: UUID, sight: Sight | None) -> Conversation | None:
+    visible = _visible(sight, Conversation)
     query = select(Conversation).where(col(Conversation.id) == conversation_id, *visible)
     return await session.scalar(query)
 
@@ -150,18 +137,21 @@ def _conditions(
         yield unread if filters.unread else ~unread
 
 
-def _visible(
-    channels: Channels, closed: frozenset[str], of: type[Conversation]
-) -> Iterator[ColumnElement[bool]]:
-    if channels is not None:
-        yield within(col(of.channels), channels)
-        yield col(of.our_number).not_in(closed)
+def _visible(sight: Sight | None, of: type[Conversation]) -> Iterator[ColumnElement[bool]]:
+    if sight is not None:
+        passed_within = within(col(of.channels), sight.channels)
+        yield or_(col(of.our_number).in_(sight.listed), passed_within)
+        yield col(of.our_number).not_in(sight.closed)
 
 
 async def _in_full(
-    session: AsyncSession, rows: Sequence[Conversation], rules: OptOuts, replies: Replies
+    session: AsyncSession,
+    rows: Sequence[Conversation],
+    rules: OptOuts,
+    replies: Replies,
+    sight: Sight | None,
 ) -> list[shapes.Conversation]:
-    last = await _last_messages(session, rows)
+    last = await _last_messages(session, rows, sight)
     on = await _goes_on_at(session, rows)
     out = await opt_outs.opted_out(session, {(row.our_number, row.contact) for row in rows}, rules)
     return [
@@ -170,7 +160,7 @@ async def _in_full(
             our_number=row.our_number,
             contact=row.contact,
             participants=row.participants,
-            channels=row.channels,
+            channels=[one for one in row.channels if sight is None or one in sight.channels],
             opted_out=(row.our_number, row.contact) in out,
             can_reply=views.can_reply(
                 OPTED_OUT
@@ -189,7 +179,7 @@ async def _in_full(
 
 
 async def _last_messages(
-    session: AsyncSession, rows: Sequence[Conversation]
+    session: AsyncSession, rows: Sequence[Conversation], sight: Sight | None
 ) -> dict[UUID, shapes.LastMessage]:
     of = {row.last_message_id: row for row in rows if row.last_message_id}
     if not of:
@@ -199,6 +189,8 @@ async def _last_messages(
         .join(MessageBody, col(MessageBody.message_id) == col(Message.id), isouter=True)
         .where(col(Message.id).in_(of))
     )
+    if sight is not None:
+        query = query.where(col(Message.channel).in_(sight.channels))
     found: dict[UUID, shapes.LastMessage] = {}
     for message, body in await session.execute(query):
         said = (body.text or body.subject) if body else None

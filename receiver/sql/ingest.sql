@@ -1,10 +1,11 @@
 -- Everything that a batch of carriers' requests says, in one call and so in one transaction: no lock is ever
 -- held while a client thinks. Order of locks: reference, message, conversation, outbox, opt-out, feed head.
 -- Answers with a row per request that was kept, in which state; and, without a request's id, with a row per
--- channel and way for the metrics: how many reports found their message like that.
+-- channel and way for the metrics: how many reports found their message like that. `others` are the numbers that
+-- are foreign to the channels, for `is_foreign`.
 CREATE FUNCTION postback.ingest(
     payloads postback.payload_in[], events postback.event_in[], inbounds postback.inbound_in[],
-    files postback.media_in[], templates postback.template_in[]
+    files postback.media_in[], templates postback.template_in[], others jsonb
 ) RETURNS TABLE (payload_id uuid, state varchar, channel varchar, found_by varchar, reports bigint)
 LANGUAGE plpgsql
 SET lock_timeout = '500ms' SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
@@ -20,8 +21,8 @@ BEGIN
     IF cardinality(events) > 0 THEN
         events := postback.spread(events);
         SELECT * INTO targets, ways FROM postback.resolve(events);
-        PERFORM postback.begin_messages(events, targets, inbounds, files);
-        consents := postback.consents(events, targets, inbounds);
+        PERFORM postback.begin_messages(events, targets, inbounds, files, others);
+        consents := postback.consents(events, targets, inbounds, others);
         IF consents IS NOT NULL THEN
             SELECT * INTO heard FROM postback.heed(consents);
             events := events || heard.events;
@@ -73,7 +74,8 @@ END $$;
 -- The rows of messages that begin with an event of this batch: inbound ones, and outbound ones that we did
 -- not send ourselves.
 CREATE FUNCTION postback.begin_messages(
-    events postback.event_in[], targets uuid[], inbounds postback.inbound_in[], files postback.media_in[]
+    events postback.event_in[], targets uuid[], inbounds postback.inbound_in[], files postback.media_in[],
+    others jsonb
 ) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -88,7 +90,7 @@ BEGIN
         RETURN;
     END IF;
 
-    events := postback.addressed(events, begun, inbounds);
+    events := postback.addressed(events, begun, inbounds, others);
 
     IF cardinality(inbounds) > 0 THEN
         said := postback.converse(ARRAY(
@@ -143,19 +145,21 @@ $$;
 
 -- Inbound messages whose carrier names no number of ours: they were written to the number of the message
 -- that they answer, else to the one that last wrote to their sender on this channel within 30 days, else to
--- the channel's own. Decided once, here.
+-- the channel's own. What that message was sent from may be a number of other channels, and then counts as
+-- unknown. Decided once, here.
 CREATE FUNCTION postback.addressed(
-    events postback.event_in[], begun uuid[], inbounds postback.inbound_in[]
+    events postback.event_in[], begun uuid[], inbounds postback.inbound_in[], others jsonb
 ) RETURNS postback.event_in[]
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     said postback.inbound_in;
+    number text;
 BEGIN
     FOR n IN 1..cardinality(events) LOOP
         CONTINUE WHEN NOT events[n].inbound OR events[n].our_number IS NOT NULL
             OR events[n].candidate <> ALL (begun);
         SELECT * INTO said FROM unnest(inbounds) i WHERE i.candidate = events[n].candidate;
-        events[n].our_number := coalesce(
+        number := coalesce(
             (SELECT m.our_number FROM postback.message m
              WHERE m.id = postback.answered(said.answers, events[n].channel)),
             (SELECT last.our_number FROM unnest(postback.spellings(events[n].contact)) AS s (spelling)
@@ -167,6 +171,8 @@ BEGIN
              ) last
              ORDER BY last.id DESC LIMIT 1),
             said.our_number);
+        events[n].our_number := CASE WHEN postback.is_foreign(others, events[n].channel, number)
+            THEN 'channel:' || events[n].channel ELSE number END;
     END LOOP;
     RETURN events;
 END $$;

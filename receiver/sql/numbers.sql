@@ -35,3 +35,10 @@ LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN left(number, 3) IN ('+52', '+54', '+55')
         THEN postback.respelled(postback.spelling(number)) ELSE ARRAY[number] END
 $$;
+
+-- Whether a number of ours is none of a channel's: `others` has, by channels, the numbers that only other channels
+-- list, each as `receiver.our_numbers.canonical` writes it.
+CREATE FUNCTION postback.is_foreign(others jsonb, the_channel text, number text) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(others -> the_channel ? lower(postback.spelling(number)), false)
+$$;

@@ -3,9 +3,10 @@
 -- while Postgres was away counts from when it came, and the order in which entries are written is nothing.
 
 -- What the events of a batch say about being written to: words of people in messages that are new with it,
--- and carriers' refusals to write to somebody. Nearly always that is nothing, and NULL.
+-- and carriers' refusals to write to somebody. Nearly always that is nothing, and NULL. What was said to a number
+-- of other channels (`others`) is said to the channel alone.
 CREATE FUNCTION postback.consents(
-    events postback.event_in[], targets uuid[], inbounds postback.inbound_in[]
+    events postback.event_in[], targets uuid[], inbounds postback.inbound_in[], others jsonb
 ) RETURNS postback.consent_in[]
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -46,7 +47,9 @@ BEGIN
             said.payload_id := found.payload_id;
             said.told_by := found.source;
         END IF;
-        said.our_number := coalesce(found.our_number, 'channel:' || found.channel);
+        said.our_number := CASE WHEN found.our_number IS NULL
+                OR postback.is_foreign(others, found.channel, found.our_number)
+            THEN 'channel:' || found.channel ELSE found.our_number END;
         consents := consents || said;
     END LOOP;
     RETURN consents;

@@ -168,7 +168,7 @@ BEGIN
         PERFORM postback.hear_templates(templates);
     END IF;
     IF cardinality(events) > 0 THEN
-        consents := postback.consents(events, targets, '{}');
+        consents := postback.consents(events, targets, '{}', NULL);
         IF consents IS NOT NULL THEN
             SELECT * INTO heard FROM postback.heed(consents);
             events := events || heard.events;

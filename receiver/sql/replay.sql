@@ -40,7 +40,7 @@ END $$;
 -- Order of locks: payload, then as `ingest`.
 CREATE FUNCTION postback.replay(
     payloads postback.payload_in[], events postback.event_in[], inbounds postback.inbound_in[],
-    files postback.media_in[], templates postback.template_in[],
+    files postback.media_in[], templates postback.template_in[], others jsonb,
     witnesses uuid[], testimony postback.event_in[], stamp uuid, dry boolean
 ) RETURNS jsonb
 LANGUAGE plpgsql SET lock_timeout = '500ms' SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
@@ -66,7 +66,7 @@ BEGIN
     IF cardinality(events) > 0 THEN
         events := postback.pinned(postback.spread(events));
         SELECT * INTO targets, found_by FROM postback.resolve(events);
-        PERFORM postback.begin_messages(events, targets, inbounds, files);
+        PERFORM postback.begin_messages(events, targets, inbounds, files, others);
     END IF;
     IF cardinality(templates) > 0 THEN
         PERFORM postback.hear_templates(templates);
@@ -110,7 +110,7 @@ BEGIN
         SELECT v.*, row_number() OVER (ORDER BY v.received_at, v.teller, v.place) AS at
         FROM unnest(verdicts) v WHERE NOT v.same AND v.place IS NOT NULL
     ) v;
-    consents := postback.consents(fresh, places, inbounds);
+    consents := postback.consents(fresh, places, inbounds, others);
     IF consents IS NOT NULL AND NOT dry THEN
         SELECT * INTO heeded FROM postback.heed(consents);
     END IF;

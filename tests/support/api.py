@@ -28,6 +28,7 @@ from receiver.metrics.questions import Questions
 from receiver.metrics.scrape import Scrape
 from receiver.metrics.sheet import Sheet
 from receiver.optouts import OptOuts
+from receiver.our_numbers import OurNumbers
 from receiver.providers import PROVIDERS
 from receiver.pulse import Pulse
 from receiver.reader import Reader
@@ -137,6 +138,7 @@ def build(
         files=files,
         stream=Stream(reader, Redactions(database_url, SCHEMA)),
         opt_outs=OptOuts(),
+        our_numbers=OurNumbers(settings.channels, PROVIDERS),
         pulse=Pulse(lambda: db.connect(database_url)),
         replies=replies,
         replay=Replay(settings, PROVIDERS, SECRETS, None),

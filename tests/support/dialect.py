@@ -12,7 +12,7 @@ from models.errors import ErrorClass
 from models.events import Event, Inbound, Report, Request, Unreadable
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings, Settings, settings
-from receiver.correlate import source_of
+from receiver.correlate import sources
 from receiver.ingest import Arrival
 from receiver.kept import Selection
 from receiver.providers import PROVIDERS
@@ -93,7 +93,7 @@ async def heard(
         body=body, peer="127.0.0.1", received_at=moment,
     )._replace(**payload)  # fmt: skip
     events = events if row.state == "applied" else []
-    await store(db, [Arrival(row, source_of(channel, dialect), events)])
+    await store(db, [Arrival(row, sources({CHANNEL: channel}, {channel.provider: dialect})[CHANNEL], events)])
     return row.id
 
 

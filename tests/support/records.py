@@ -29,7 +29,7 @@ async def tell(
     made = rows(events, Source(channel, PROVIDER, "+18885551234"), payload_id, received_at)
     await _call(
         database_url,
-        called("SELECT * FROM postback.ingest($1, $2, $3, $4, $5)"),
+        called("SELECT * FROM postback.ingest($1, $2, $3, $4, $5, '{}')"),
         [payload],
         made.events,
         made.inbounds,
