@@ -123,7 +123,7 @@ class Connections:
         """Returns the addresses that *target* may be connected to, in the order in which to try them."""
         try:
             async with asyncio.timeout(CONNECT_DEADLINE):
-                found = await resolved(target, strict=self._networks is not None)
+                found = await resolved(target, given=self._networks is not None)
         except TimeoutError:
             raise NotSent(f"the name was not looked up within {CONNECT_DEADLINE:.0f} s") from None
         if self._networks is not None:

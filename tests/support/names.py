@@ -1,21 +1,23 @@
 """Names of a test's own, in place of the machine's resolver."""
 
-import asyncio
 import socket
 from collections import defaultdict
 from typing import Any
 
 import pytest
 
+from receiver.http import resolving
+
 
 def resolve(monkeypatch: pytest.MonkeyPatch, names: dict[str, Any]) -> list[str]:
-    """Answers for *names*: addresses, a function that gives them, or the resolver's exception.
+    """Answers for *names*: addresses, a function that gives them, or the resolver's exception. A function may
+    take its time: it is called on the resolver's thread.
 
     The list that is returned fills with the names that were asked for.
     """
     asked: list[str] = []
 
-    async def getaddrinfo(host: str, port: int) -> list[Any]:
+    def addresses(host: str, port: int) -> list[Any]:
         asked.append(host)
         answer = names[host]() if callable(names[host]) else names[host]
         if isinstance(answer, Exception):
@@ -25,11 +27,11 @@ def resolve(monkeypatch: pytest.MonkeyPatch, names: dict[str, Any]) -> list[str]
     def known(host: Any) -> bool:
         return host in names or isinstance(names, defaultdict)
 
-    loop = asyncio.get_running_loop()
-    original = loop.getaddrinfo
+    original = socket.getaddrinfo
 
-    async def chosen(host: Any, port: Any, **options: Any) -> Any:
-        return await (getaddrinfo(host, port) if known(host) else original(host, port, **options))
+    def chosen(host: Any, port: Any, *arguments: Any, **options: Any) -> Any:
+        return addresses(host, port) if known(host) else original(host, port, *arguments, **options)
 
-    monkeypatch.setattr(loop, "getaddrinfo", chosen)
+    monkeypatch.setattr(socket, "getaddrinfo", chosen)
+    resolving.GIVEN.forget()
     return asked
