@@ -28,6 +28,9 @@ PATIENCE = 1.0
 #: the least that a batch gets, however long its items have waited
 LEAST_PATIENCE = 0.5
 BATCH = 256
+#: bytes of items that may wait, and seconds for which the first of them may: beyond, a `GroupCommit` is full
+ROOM = 32 << 20
+OVERDUE = 2.0
 
 _BUSY = ("40001", "40P01", "55P03")
 _LOST = ("08", "57P")
@@ -64,7 +67,8 @@ class GroupCommit(Generic[Item, Result]):
     A batch holds items that *weigh* *batch* together, or a single heavier one. *repeatable*: writing an item
     twice is writing it once, so a connection that was lost, with nobody knowing how far it had come, is no
     reason to fail. *patient*: who came while a batch was failing has a try of his own; callers who have
-    somewhere else to go are told at once. The metrics know it by its *name*.
+    somewhere else to go are told at once. *size* is about how many bytes an item takes in memory. The metrics
+    know it by its *name*.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class GroupCommit(Generic[Item, Result]):
         *,
         batch: int = BATCH,
         weigh: Callable[[Item], int] = lambda _: 1,
+        size: Callable[[Item], int] = lambda _: 0,
         repeatable: bool = False,
         patient: bool = True,
         name: str = "",
@@ -81,11 +86,13 @@ class GroupCommit(Generic[Item, Result]):
         self._connect = connect
         self._write = write
         self._batch = batch
-        self._weigh = weigh
+        self._weigh, self._size = weigh, size
         self._repeatable = repeatable
         self._patient = patient
         self._name = name
         self._waiting: deque[_Waiting[Item, Result]] = deque()
+        #: bytes of those who wait
+        self._held = 0
         self._arrived = asyncio.Event()
         self._connection: Connection | None = None
         self._lane: asyncio.Task[None] | None = None
@@ -108,6 +115,15 @@ class GroupCommit(Generic[Item, Result]):
             await self._lane
         await self._drop(gently=True)
 
+    @property
+    def full(self) -> bool:
+        """Whether more comes than Postgres takes, well but slow: too much waits, or for too long. Whoever
+        comes then is to be sent elsewhere; `put` takes the item all the same."""
+        if not self._waiting:
+            return False
+        late = asyncio.get_running_loop().time() - self._waiting[0].since > OVERDUE
+        return late or self._held >= ROOM
+
     async def put(self, item: Item) -> Result:
         """Returns when *item* is committed. Raises ``Unavailable`` (``Undecided`` is one) or ``Poisoned``."""
         if self._closing:
@@ -115,6 +131,7 @@ class GroupCommit(Generic[Item, Result]):
         loop = asyncio.get_running_loop()
         waiting = _Waiting(item, loop.time(), loop.create_future())
         self._waiting.append(waiting)
+        self._held += self._size(item)
         self._arrived.set()
         result: Result = await waiting.done
         return result
@@ -127,11 +144,16 @@ class GroupCommit(Generic[Item, Result]):
                 await self._commit(self._next())
 
     def _next(self) -> list[_Waiting[Item, Result]]:
-        batch = [self._waiting.popleft()]
+        batch = [self._taken()]
         room = self._batch - self._weigh(batch[0].item)
         while self._waiting and (room := room - self._weigh(self._waiting[0].item)) >= 0:
-            batch.append(self._waiting.popleft())
+            batch.append(self._taken())
         return batch
+
+    def _taken(self) -> _Waiting[Item, Result]:
+        waiting = self._waiting.popleft()
+        self._held -= self._size(waiting.item)
+        return waiting
 
     async def _commit(self, batch: list[_Waiting[Item, Result]]) -> None:
         now = asyncio.get_running_loop().time()
@@ -200,7 +222,7 @@ class GroupCommit(Generic[Item, Result]):
         limit = now - (PATIENCE - LEAST_PATIENCE) if self._patient else now
         late = []
         while self._waiting and self._waiting[0].since <= limit:
-            late.append(self._waiting.popleft())
+            late.append(self._taken())
         return late
 
     def _is_lost(self) -> bool:

@@ -19,7 +19,7 @@ from receiver.alone import Alone
 from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable, is_of_disk
 from receiver.correlate import Rows, Source, others_of, rows
 from receiver.media import Store, contents
-from receiver.metrics.definitions import UNVERIFIED_NOT_KEPT, found, stored
+from receiver.metrics.definitions import UNVERIFIED_NOT_KEPT, found, not_committed, stored
 from receiver.optouts import OptOuts
 from receiver.rows import PayloadRow
 from receiver.spool import Record, Spool, SpoolError
@@ -88,6 +88,7 @@ class Ingest:
             connect,
             self._write,
             weigh=_weight,
+            size=_size,
             repeatable=True,
             patient=spool is None,
             name="webhooks",
@@ -100,11 +101,17 @@ class Ingest:
         await self._committer.close()
 
     async def put(self, arrival: Arrival) -> str:
-        """Stores *arrival*, in the spool where Postgres is away, and answers with the state in which its
-        payload is kept. Raises ``Unavailable`` when it cannot be stored anywhere."""
+        """Stores *arrival*, in the spool where Postgres is away or has more to do than it gets done, and
+        answers with the state in which its payload is kept. Raises ``Unavailable`` when it cannot be stored
+        anywhere."""
+        full = self._committer.full
+        if full:
+            not_committed("webhooks", "full")
         if self._spool is None:
+            if full:
+                raise Unavailable("more requests wait for Postgres than it takes")
             return await self.commit(arrival)
-        if not self.away:
+        if not (self.away or full):
             try:
                 return await self.commit(arrival)
             except Unstorable:
@@ -215,6 +222,13 @@ class Ingest:
 
 def _weight(prepared: _Prepared) -> int:
     return max(1, len(prepared.rows.events), len(prepared.payload.body) // _BYTES_PER_EVENT)
+
+
+def _size(prepared: _Prepared) -> int:
+    """Returns about how many bytes *prepared* takes: the body, as it came and as understood, and its rows."""
+    rows = prepared.rows
+    number = 1 + len(rows.events) + len(rows.inbounds) + len(rows.files)
+    return 2 * len(prepared.payload.body) + 2048 * number
 
 
 def _quarantined(payload: PayloadRow, reason: str) -> PayloadRow:

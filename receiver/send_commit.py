@@ -12,6 +12,7 @@ from receiver.clock import DatabaseClock
 from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable, Undecided
 from receiver.idempotency import replay, undecided
 from receiver.inquiry import Inquiry
+from receiver.metrics.definitions import not_committed
 from receiver.problems import Problem, invalid, unavailable
 from receiver.requests import Sent
 from receiver.sql import qualified
@@ -43,7 +44,7 @@ class SendCommit:
         self._clock = DatabaseClock()
         self._inquiry = Inquiry(database_url, schema)
         self._committer = GroupCommit[Accepted, Earlier | None](
-            self._connect, self._write, batch=BATCH, name="sends"
+            self._connect, self._write, batch=BATCH, size=_size, name="sends"
         )
 
     def open(self) -> None:
@@ -61,6 +62,9 @@ class SendCommit:
             raise _undecided(prepared) from None
 
     async def _taken(self, prepared: Accepted) -> Sent:
+        if self._committer.full:
+            not_committed("sends", "full")
+            raise _not_taken()
         try:
             earlier = await self._committer.put(prepared)
         except Undecided as error:
@@ -113,6 +117,12 @@ class SendCommit:
         self._clock.heard(rows[0]["clock"])
         earlier = {row["request"]: (row["message_ids"], row["request_hash"]) for row in rows}
         return [earlier.get(n) for n in range(len(batch))]
+
+
+def _size(prepared: Accepted) -> int:
+    """Returns about how many bytes *prepared* takes: its rows, and the texts of its messages."""
+    texts = sum(len(message.text or "") for message in prepared.messages)
+    return 2048 * (len(prepared.messages) + len(prepared.files) + len(prepared.events)) + texts
 
 
 def _not_taken() -> Problem:

@@ -9,6 +9,7 @@ import time
 import timeit
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import orjson
@@ -16,10 +17,11 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from receiver.metrics import questions
+from receiver.metrics import page, questions, scrape
 from receiver.metrics.definitions import INSTRUMENTS, acknowledged, stored
 from receiver.metrics.instruments import OTHER, BoundedCounter, Counter, Gauge, Histogram
 from receiver.metrics.questions import GAUGES, Questions
+from receiver.metrics.scrape import Scrape
 from receiver.metrics.sheet import EVERY, Sheet
 from receiver.rows import EventRow, new_id
 from tests.support import commands
@@ -30,6 +32,11 @@ from tests.support.processes import ROOT, eventually, line, python
 from tests.support.receiver import CHANNEL, CHANNELS, Receiver, running
 
 DOCS = ROOT / "docs" / "metrics.md"
+
+
+@pytest.fixture(autouse=True)
+def _always_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrape, "FRESH", 0.0)
 
 
 def report(tracking_id: str, code: str = "N102", **more: str) -> bytes:
@@ -160,6 +167,30 @@ async def test_a_word_that_nobody_knows_is_told_but_no_number_in_it_and_not_with
     assert 1 == numbers[unmapped]
 
 
+async def test_many_scrapes_at_once_share_a_page_in_each_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scrape, "FRESH", 60.0)
+    pages: list[str] = []
+
+    def written(numbers: Any, accept: str) -> tuple[bytes, str]:
+        pages.append(accept)
+        return write(numbers, accept)
+
+    write = page.written
+    monkeypatch.setattr(scrape, "written", written)
+    asked = Scrape(
+        Sheet(tmp_path, "receiver"), Questions("postgresql://nobody@127.0.0.1:9/none", "postback", []), []
+    )
+    accepts = ["text/plain", "application/openmetrics-text; version=1.0.0", "*/*", "anything"] * 25
+
+    answers = await asyncio.gather(*map(asked, accepts))
+
+    assert 2 == len(pages)
+    assert 2 == len({media_type for _, media_type in answers})
+    assert all(b"postback_postgres_up 0.0" in content for content, _ in answers)
+
+
 async def test_a_scrape_answers_while_postgres_is_away() -> None:
     gone = Questions("postgresql://nobody@127.0.0.1:9/none", "postback", ["a"])
 
@@ -204,10 +235,10 @@ async def test_what_stands_in_the_database_is_told_as_it_is(database_url: str) -
     assert 0 <= numbers["postback_silence_seconds" + told()] < 30
 
 
-@pytest.mark.parametrize("scrape", ["openmetrics", "plain"])
-async def test_both_formats_are_what_they_say(database_url: str, tmp_path: Path, scrape: str) -> None:
-    accept = "application/openmetrics-text; version=1.0.0" if scrape == "openmetrics" else "text/plain"
-    parse = open_metrics if scrape == "openmetrics" else text_string_to_metric_families
+@pytest.mark.parametrize("form", ["openmetrics", "plain"])
+async def test_both_formats_are_what_they_say(database_url: str, tmp_path: Path, form: str) -> None:
+    accept = "application/openmetrics-text; version=1.0.0" if form == "openmetrics" else "text/plain"
+    parse = open_metrics if form == "openmetrics" else text_string_to_metric_families
     async with running(database_url, data_dir=tmp_path) as receiver:
         answer = await receiver.client.get(f"{receiver.url}/metrics", headers={"accept": accept})
 

@@ -24,6 +24,7 @@ from schemathesis.core.result import Ok
 from models.events import Inbound, Report
 from models.status import Status
 from receiver import api as routes
+from receiver.api import reference
 from receiver.auth import create_key
 from receiver.problems import Code
 from receiver.read import examples, shapes
@@ -102,6 +103,26 @@ def test_operation_ids_are_unique() -> None:
 )
 def test_examples_are_what_their_shapes_make(shape: type[shapes.Shape], example: dict[str, Any]) -> None:
     assert example == shape.model_validate(example).model_dump(mode="json")
+
+
+async def test_the_documents_are_written_once_however_many_ask(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+
+    def html(document: Any) -> str:
+        written.append(document["info"]["title"])
+        return reference.html(document)
+
+    monkeypatch.setattr(routes, "html", html)
+    routes._docs.cache_clear()
+
+    pages = {
+        path: {(await api.client.get(path)).content for _ in range(20)} for path in ("/docs", "/openapi.json")
+    }
+
+    assert [1, 1] == [len(contents) for contents in pages.values()]
+    assert 1 == len(written)
 
 
 async def test_the_reference_explains_every_operation_and_code_without_outside_help(api: Api) -> None:

@@ -33,12 +33,12 @@ __all__ = ["Context", "app", "description", "routes"]
 
 
 async def openapi_json(request: Request) -> Response:
-    return Response(orjson.dumps(description()), media_type="application/json")
+    return Response(_openapi_json(), media_type="application/json")
 
 
 async def docs(request: Request) -> Response:
     policy = "default-src 'none'; style-src 'unsafe-inline'"
-    return HTMLResponse(html(description()), headers={"Content-Security-Policy": policy})
+    return HTMLResponse(_docs(), headers={"Content-Security-Policy": policy})
 
 
 OPERATIONS = (
@@ -75,6 +75,17 @@ def app(lifespan: Any = None) -> Starlette:
     # an address has one spelling: a redirect would lose the body of a POST, or the key, with many a client
     made.router.redirect_slashes = False
     return made
+
+
+# written once: anybody may ask for them, without a key
+@cache
+def _openapi_json() -> bytes:
+    return orjson.dumps(description())
+
+
+@cache
+def _docs() -> bytes:
+    return html(description()).encode()
 
 
 @cache

@@ -211,7 +211,8 @@ def committed(writer: str, size: int, seconds: float) -> None:
 
 
 def not_committed(writer: str, reason: str) -> None:
-    """*reason*: ``busy`` (a lock, tried again), ``unavailable`` or ``poisoned`` (one item of it)."""
+    """*reason*: ``busy`` (a lock, tried again), ``unavailable``, ``poisoned`` (one item of it) or ``full``
+    (one item that was sent elsewhere)."""
     COMMIT_FAILURES.add(writer, reason)
 
 
