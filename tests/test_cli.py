@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -225,11 +225,17 @@ def old_postgres() -> Iterator[int]:
     https://www.postgresql.org/docs/current/protocol-message-formats.html
     """
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(30)
-        answering = threading.Thread(target=greet_one, args=(server,))
+        answering = threading.Thread(target=greet, args=(server,))
         answering.start()
         yield int(server.getsockname()[1])
+        server.shutdown(socket.SHUT_RDWR)  # which ends the wait for another client
         answering.join()
+
+
+def greet(server: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            greet_one(server)
 
 
 def greet_one(server: socket.socket) -> None:

@@ -1,11 +1,11 @@
 """Postgres: one way to connect, for single connections, pools and SQLAlchemy alike (docs/postgres.md)."""
 
 from receiver.db.address import CONNECT_TIMEOUT, Address, address
-from receiver.db.connecting import Mode, connect, mode
+from receiver.db.connecting import MINIMUM_VERSION, Mode, connect, mode
 from receiver.db.connection import Connection
 from receiver.db.errors import DatabaseError, Full, Unreachable, is_of_content
 from receiver.db.pools import connected, engine, let_go, pool, pooled, snapshot
-from receiver.db.ready import MINIMUM_VERSION, START_PATIENCE, check, reached
+from receiver.db.ready import START_PATIENCE, check, reached
 
 __all__ = [
     "CONNECT_TIMEOUT",

@@ -22,6 +22,7 @@ from receiver.db.hosts import Hosts
 
 log = structlog.get_logger()
 
+MINIMUM_VERSION = 15
 #: seconds for a pooler to show how it pools
 EXAMINATION = 2.0
 #: looks at which server each of two connections has
@@ -102,6 +103,8 @@ async def _examined(place: Address) -> Mode:
     """Asks two connections which server they have, without relying on what a pooler might not do."""
     one = await _connected(place, Pooled)
     try:
+        if one.get_server_version().major < MINIMUM_VERSION:
+            return Mode.DIRECT  # `receiver.db.ready` refuses it, whatever it would answer here
         server = await _asked(one)
         if server == one.get_server_pid():
             return Mode.DIRECT

@@ -7,12 +7,12 @@ import asyncpg
 import structlog
 from sqlalchemy.exc import DBAPIError
 
+from receiver.db.connecting import MINIMUM_VERSION
 from receiver.db.errors import DatabaseError, Unreachable, of_connecting
 from receiver.db.pools import connected
 
 log = structlog.get_logger()
 
-MINIMUM_VERSION = 15
 #: seconds for a database to answer to somebody who can begin without it
 START_PATIENCE = 2.0
 

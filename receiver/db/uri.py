@@ -106,7 +106,9 @@ def _of_pairs(given: str) -> dict[str, str]:
     while place < len(given):
         pair = _PAIR.match(given, place)
         if not pair:
-            raise DatabaseError(f"The database's URL is neither a URL nor name=value pairs; write {_FORMS}.")
+            raise DatabaseError(
+                f"The database's URL is neither a URL nor name=value pairs; write database_url as {_FORMS}."
+            )
         value = pair["plain"] if pair["quoted"] is None else pair["quoted"]
         found[pair["key"].lower()] = re.sub(r"\\(.)", r"\1", value)
         place = pair.end()
