@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 import asyncpg
 import pytest
 
-from receiver import migrate
+from receiver import commit, migrate, pulse
 from tests.support import beds, network
 from tests.support.beds import Bed
 from tests.support.debian import Missing
+from tests.support.patience import PATIENCE
 
 SCHEMA = "postback"
 TEMPLATE = "migrated"
@@ -39,6 +40,13 @@ def stays_on_this_machine() -> Iterator[None]:
     left = network.attempts()
     if left:
         pytest.fail(f"the test tried to leave this machine: {', '.join(left)}")
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives Postgres a minute instead of a second, where what a busy machine needs is not the subject."""
+    monkeypatch.setattr(commit, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(pulse, "ANSWER", PATIENCE)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from tests.support import commands
 from tests.support.beds import FAST, connect
 from tests.support.installation import CHANNEL, Installation, installation
 from tests.support.outages import OUTAGES, locked, read_only, stopped
+from tests.support.patience import PATIENCE
 from tests.support.processes import eventually
 
 SCHEMA = "postback"
@@ -61,7 +62,7 @@ async def calling(home: Installation, number: int) -> None:
     )
 
 
-async def told(database_url: str, question: str, within: float = 10) -> Any:
+async def told(database_url: str, question: str, within: float = PATIENCE) -> Any:
     """What the database answers to *question*, once that is anything but nothing. Raises ``TimeoutError``."""
     database = await connect(database_url)
     try:
@@ -102,9 +103,9 @@ async def three_answers(home: Installation) -> dict[str, str]:
 
 async def holds(home: Installation, sent: dict[str, str]) -> None:
     """What the carrier answered is what the messages tell."""
-    taken = await home.until(sent[TAKEN], "queued", within=20)
-    refused = await home.until(sent[REFUSED], "rejected", within=20)
-    throttled = await home.until(sent[THROTTLED], "queued", within=20)
+    taken = await home.until(sent[TAKEN], "queued")
+    refused = await home.until(sent[REFUSED], "rejected")
+    throttled = await home.until(sent[THROTTLED], "queued")
     assert {TAKEN: 1, REFUSED: 1, THROTTLED: 2} == await calls(home)
     assert 1 == len(taken["provider_message_ids"]) == len(throttled["provider_message_ids"])
     assert "E114" == refused["error"]["code"]
@@ -147,9 +148,9 @@ async def test_an_answer_counts_after_another_sender_has_given_the_call_up(
         async with locked(server, "awaited_report"), another_sender(home, tmp_path / "another"):
             given_up = [await home.until(one, "uncertain") for one in sent.values()]
 
-        taken = await home.until(sent[TAKEN], "queued", within=20)
-        refused = await home.until(sent[REFUSED], "rejected", within=20)
-        await home.until(sent[THROTTLED], "queued", within=20)
+        taken = await home.until(sent[TAKEN], "queued")
+        refused = await home.until(sent[REFUSED], "rejected")
+        await home.until(sent[THROTTLED], "queued")
         assert {TAKEN: 1, REFUSED: 1, THROTTLED: 2} == await calls(home)
         assert 1 == len(taken["provider_message_ids"])
         assert "E114" == refused["error"]["code"]
@@ -194,7 +195,7 @@ async def test_a_mark_of_which_nobody_knows_costs_no_message(
                 go_on.set()
                 await asyncio.sleep(LONG)
 
-            message = await home.until(sent["id"], "queued", within=20)
+            message = await home.until(sent["id"], "queued")
         assert ["accepted", "queued"] == statuses(message)
         assert 1 == len(await home.journal())
 
@@ -208,7 +209,7 @@ async def test_a_call_that_was_never_made_is_made_again_after_an_outage(
             await calling(home, 1)
             await asyncio.sleep(LONG)
 
-        assert await told(server.url, "SELECT attempts > 1 FROM postback.outbox", within=20)
+        assert await told(server.url, "SELECT attempts > 1 FROM postback.outbox")
         assert ["accepted"] == statuses(await home.message(sent["id"]))
 
 
@@ -226,7 +227,7 @@ async def test_each_recipient_of_a_call_keeps_its_answer(
 
         sent = [message["id"] for message in answer.json()["data"]]
         settled = "SELECT count(*) = 20 FROM postback.event WHERE (source, status) = ('sender', 'queued')"
-        assert await told(server.url, settled, within=20)
+        assert await told(server.url, settled)
         found = [await home.message(one) for one in sent]
         assert 1 == len(await home.journal())
         assert 1 == len({name for message in found for name in message["provider_message_ids"]})
@@ -246,7 +247,7 @@ async def test_a_template_keeps_the_id_that_its_carrier_gave(
             await asyncio.sleep(LONG)
 
         message = await home.until(
-            (await home.send(text=None, template_id=template["id"]))["id"], "delivered", within=20
+            (await home.send(text=None, template_id=template["id"]))["id"], "delivered"
         )
         actions = Counter(entry["body"]["action"] for entry in await home.journal())
         assert {"savemms": 1, "sendsavedmms": 1} == actions
@@ -360,7 +361,7 @@ async def test_a_killed_sender_leaves_what_it_had_on_disk_and_nobody_knows_the_r
 
         with commands.postback("send", cwd=tmp_path, **environment) as sender:
             await holds_all_but(home, sent)
-            unknown = await home.until(silent["id"], "uncertain", within=30)
+            unknown = await home.until(silent["id"], "uncertain")
             await asyncio.to_thread(sender.ends)
         assert leases.UNKNOWN == unknown["timeline"][-1]["provider_message"]
 
@@ -368,7 +369,7 @@ async def test_a_killed_sender_leaves_what_it_had_on_disk_and_nobody_knows_the_r
 async def holds_all_but(home: Installation, sent: dict[str, str]) -> None:
     """The same beside a call that is not among *sent*."""
     for to, status in ((TAKEN, "queued"), (REFUSED, "rejected"), (THROTTLED, "queued")):
-        message = await home.until(sent[to], status, within=30)
+        message = await home.until(sent[to], status)
         assert "uncertain" not in statuses(message)
     assert {TAKEN: 1, REFUSED: 1, THROTTLED: 2, SILENT: 1} == await calls(home)
 

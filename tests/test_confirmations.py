@@ -36,6 +36,7 @@ from tests.support.consent import (
 )
 from tests.support.functions import called
 from tests.support.installation import Installation, installation
+from tests.support.patience import PATIENCE
 from tests.support.receiver import Receiver
 from tests.support.store import THEM, US, store, told
 
@@ -79,7 +80,7 @@ def writes(text: str, tracking_id: str) -> bytes:
 
 async def drained(here: Receiver, number: int) -> None:
     """Once the spool has given up so many requests. Raises ``TimeoutError``."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while True:
             if len(await here.payloads()) == number:
                 return

@@ -14,6 +14,7 @@ from receiver.protocol import BoundedProtocol
 from receiver.serve import config
 from simulator.files import PIXEL
 from tests.support.beds import Bed
+from tests.support.patience import PATIENCE
 from tests.support.receiver import CHANNEL, TOKEN, Receiver, copied, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -36,7 +37,7 @@ async def started(bed: Bed, template_url: str) -> AsyncIterator[Receiver]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def receiver(started: Receiver) -> AsyncIterator[Receiver]:
     yield started
-    async with asyncio.timeout(20):  # so that the next test begins with no connections
+    async with asyncio.timeout(PATIENCE):  # so that the next test begins with no connections
         while started.server.server_state.connections:  # noqa: ASYNC110 - uvicorn tells nobody
             await asyncio.sleep(0.01)
 
@@ -76,7 +77,7 @@ class Connection:
 async def connected(receiver: Receiver, number: int) -> AsyncIterator[list[Connection]]:
     made = [Connection(*await asyncio.open_connection(*receiver.address)) for _ in range(number)]
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             yield made
     finally:
         for connection in made:
@@ -136,7 +137,7 @@ async def test_a_connection_that_ends_is_no_longer_idle(receiver: Receiver) -> N
             one.ask("/healthz")
             await one.answered()
         assert 3 == len(known)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while len(known):  # noqa: ASYNC110 - uvicorn tells nobody
             await asyncio.sleep(0.01)
 

@@ -21,6 +21,7 @@ from postback.embedded import EmbeddedPostgres, EmbeddedPostgresError, running_u
 from receiver import db
 from tests.support import processes
 from tests.support.beds import connect
+from tests.support.patience import PATIENCE
 
 KEEPER = """
 import sys, time
@@ -182,7 +183,7 @@ async def test_data_outlives_a_server_that_was_killed(data_dir: Path) -> None:
 
 
 async def answer_in_time(url: str, query: str) -> object:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             with suppress(OSError, asyncpg.PostgresError):
                 return await ask(url, query)

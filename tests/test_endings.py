@@ -20,6 +20,7 @@ from sender import endings, loop
 from sender.endings import Endings
 from tests.support.beds import connect
 from tests.support.installation import CHANNEL, Installation, installation
+from tests.support.patience import PATIENCE
 from tests.support.records import accept, outgoing
 
 pytestmark = pytest.mark.stock
@@ -77,7 +78,7 @@ async def test_a_send_whose_channel_is_gone_expires_at_its_time_and_says_why(
             waiting = await home.message(sent["id"])
             await db.execute("UPDATE postback.message_body SET expires_at = $1", PAST)
             await db.execute("DELETE FROM postback.rate WHERE channel = $1", endings.TURN)
-            message = await home.until(sent["id"], "expired", within=20)
+            message = await home.until(sent["id"], "expired")
 
     assert "accepted" == waiting["status"]
     assert ("failure", "expired") == (message["outcome"], message["error"]["class"])
@@ -138,7 +139,7 @@ async def test_a_sender_leaves_what_another_one_is_at_work_on(database_url: str,
     await db.execute(
         "UPDATE postback.outbox SET lease_until = now() - interval '1 s' WHERE state = 'claimed'"
     )
-    async with sending(without_channel(database_url)), asyncio.timeout(30):
+    async with sending(without_channel(database_url)), asyncio.timeout(PATIENCE):
         while await queued(db) or await db.fetchval("SELECT count(*) FROM postback.outbox"):
             await db.execute("DELETE FROM postback.rate WHERE channel = $1", endings.TURN)
             await asyncio.sleep(0.1)
@@ -155,7 +156,7 @@ async def test_a_call_under_way_on_a_channel_that_left_becomes_uncertain(databas
                    lease_until = now() - interval '1 s'"""
         )
         async with sending(without_channel(database_url)):
-            message = await home.until(sent["id"], "uncertain", within=30)
+            message = await home.until(sent["id"], "uncertain")
 
     assert "sender" == message["timeline"][-1]["source"]
 
@@ -207,7 +208,7 @@ async def test_an_uncertain_message_becomes_what_its_channel_says_and_a_report_s
 ) -> None:
     async with installation(database_url, uncertain_after=1, uncertain_becomes=becomes) as home:
         sent = await uncertain(home)
-        message = await home.until(sent["id"], becomes, within=20)
+        message = await home.until(sent["id"], becomes)
         reference = (await home.journal())[0]["body"]["client-reference"]
         await home.hook(f'{{"code": "N102", "tracking-id": "T", "client-reference": "{reference}"}}'.encode())
         delivered = await home.message(sent["id"])

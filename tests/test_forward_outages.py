@@ -14,8 +14,11 @@ from receiver.forward import Terms
 from tests.support.app import Heard, running_app, takes
 from tests.support.commands import postback as command
 from tests.support.forwarding import QUICK, Installed, answering, forwarding
+from tests.support.idle import idle
 from tests.support.patience import PATIENCE
 from tests.support.store import arrival, postback, store
+
+pytestmark = pytest.mark.usefixtures("unhurried")
 
 
 @pytest.fixture
@@ -47,6 +50,7 @@ async def test_gone_disables_and_whoever_comes_back_goes_on_where_it_stood(insta
 
 
 async def test_a_dead_subscriber_slows_nobody(installed: Installed) -> None:
+    """Whoever waited for it would wait for as long as it may take, which is longer than this test does."""
     over = asyncio.Event()
 
     async def never(_: Heard) -> Response:
@@ -54,18 +58,29 @@ async def test_a_dead_subscriber_slows_nobody(installed: Installed) -> None:
         return Response()
 
     async with running_app(never) as dead, running_app() as living:
+        await installed.subscribe(dead)
         await installed.subscribe(living)
         names = [f"T{number}" for number in range(300)]
         await store(installed.db, [arrival(postback("N101", name)) for name in names])
-        installed.forward(Terms(poll=0.02, flush=0.02, tick=0.1, deadline=0.5))
-        began = time.monotonic()
+        installed.forward(Terms(poll=0.02, flush=0.02, tick=0.1, deadline=10 * PATIENCE))
+        await dead.first(Terms().concurrency)
         await living.taken(300)
-        alone = time.monotonic() - began
+        over.set()
+        await installed.stop()
+
+
+async def test_a_dead_subscriber_has_no_rows_for_what_it_was_never_sent(installed: Installed) -> None:
+    over = asyncio.Event()
+
+    async def never(_: Heard) -> Response:
+        await over.wait()
+        return Response()
+
+    async with running_app(never) as dead:
         stuck = await installed.subscribe(dead)
-        await store(installed.db, [arrival(postback("N102", name)) for name in names])
-        began = time.monotonic()
-        await living.taken(600)
-        took = time.monotonic() - began
+        names = [f"T{number}" for number in range(300)]
+        await store(installed.db, [arrival(postback("N101", name)) for name in names])
+        installed.forward(Terms(poll=0.02, flush=0.02, tick=0.1, deadline=0.5))
         async with asyncio.timeout(PATIENCE):
             while len(await installed.deliveries(stuck)) < 10:  # noqa: ASYNC110 - the forwarder's rows
                 await asyncio.sleep(0.05)
@@ -75,9 +90,7 @@ async def test_a_dead_subscriber_slows_nobody(installed: Installed) -> None:
         await installed.stop()
         over.set()
 
-    assert took < 3 * alone + 1
     assert [] == [row for row in rows if row["state"] != "waiting"]
-    # one that is down as a whole has no rows for what it was never sent
     assert 10 <= len(rows) <= 45
     assert 300 - len(rows) == behind["lag"]
 
@@ -183,12 +196,11 @@ async def test_a_killed_forwarder_loses_nothing_and_another_takes_over(installed
             await app.taken(100)
             first.process.kill()
             await asyncio.to_thread(first.wait)
-        killed = time.monotonic()
         await asyncio.sleep(0.2)  # what was under way is still taken
         with command("forward", cwd=installed.data_dir, **variables) as second:
-            await app.taken(len(app.took) + 1)
-            took_over = time.monotonic() - killed
-            async with asyncio.timeout(10):
+            async with idle() as clock:
+                await app.taken(len(app.took) + 1)
+            async with asyncio.timeout(PATIENCE):
                 while len({one.id for one in app.took}) < 400:
                     await app.taken(len(app.took) + 1)
             await installed.until(f"/v1/subscribers/{made['id']}", lag=0)
@@ -197,7 +209,7 @@ async def test_a_killed_forwarder_loses_nothing_and_another_takes_over(installed
         expected = {str(row["id"]) for row in feed}
 
     assert expected == {heard.id for heard in app.took}
-    assert took_over < 10
+    assert clock.seconds < Terms().lease.total_seconds() + 4
     assert 0 == code
     # what was written down before the end is not sent again
     assert len(app.heard) < 400 + 200

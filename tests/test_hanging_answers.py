@@ -8,6 +8,7 @@ import pytest
 from models.events import Answer, Call, Fate
 from receiver.http import AnswerLost, Client, Poster, calls, posts
 from receiver.providers import PROVIDERS
+from tests.support.patience import PATIENCE
 from tests.support.sockets import OK, serving
 
 LOOPBACK = [ip_network("127.0.0.0/8")]
@@ -58,7 +59,7 @@ async def test_a_connection_with_a_body_that_hangs_is_not_used_again(
 
 async def test_the_body_gets_little_time_whatever_the_deadline() -> None:
     async with serving(answer=answering(200, "hangs")) as server, Poster(LOOPBACK) as poster:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             posted = await poster.post(f"http://127.0.0.1:{server.port}/", {}, b"{}", 3600)
 
     assert (200, b"{") == (posted.status, posted.body)

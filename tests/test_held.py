@@ -13,6 +13,7 @@ from receiver import backlog
 from receiver.drain import Drain
 from receiver.spool import Spool, erase
 from tests.support.beds import connect
+from tests.support.patience import PATIENCE
 from tests.support.receiver import Receiver, running
 from tests.support.store import postback
 from tests.test_spool import files, holding, opened, record
@@ -61,7 +62,7 @@ async def post(receiver: Receiver, *names: str) -> list[int]:
     ]
 
 
-async def until(holds: Callable[[], bool], within: float = 15.0) -> None:
+async def until(holds: Callable[[], bool], within: float = PATIENCE) -> None:
     async with asyncio.timeout(within):
         while not holds():  # noqa: ASYNC110 - another task's
             await asyncio.sleep(0.02)
@@ -121,7 +122,7 @@ async def test_many_such_requests_in_front_are_gone_past_as_well(database_url: s
     stuck, names = [f"{STUCK}-{turn}" for turn in range(40)], [f"t{turn}" for turn in range(40)]
     async with receiving(database_url, tmp_path) as receiver:
         assert [200] * 80 == await post(receiver, *stuck, *names)
-        await until(lambda: waits(receiver) == 40, within=25)
+        await until(lambda: waits(receiver) == 40)
         assert sorted(names) == await told(receiver)
 
         await refusing(database_url, "NULL")

@@ -13,8 +13,10 @@ from starlette.responses import Response
 from receiver import fetching, media
 from receiver.fetching import Pace
 from tests.support import commands
+from tests.support.idle import idle
 from tests.support.inbound import PNG, THEM, US, Home, eventually, home, told
 from tests.support.installation import installation
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture
@@ -99,7 +101,7 @@ async def test_a_server_in_trouble_is_asked_again_after_growing_pauses(here: Hom
     async with here.fetching():
         for pause in fetching.PAUSES:
             rows: list[Any] = []
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 while not rows:
                     rows = await here.rows(
                         "SELECT next_at - now() AS pause FROM postback.media WHERE reason IS NOT NULL"
@@ -171,7 +173,7 @@ async def test_a_file_is_asked_for_again_when_its_server_says(
     waiting = """SELECT attempts, extract(epoch FROM next_at - now()) AS wait FROM postback.media
                  WHERE next_at > now() + interval '5 minutes'"""
     rows: list[Any] = []
-    async with here.fetching(), asyncio.timeout(10):
+    async with here.fetching(), asyncio.timeout(PATIENCE):
         while not rows:
             await asyncio.sleep(0.01)
             rows = await here.rows(waiting)
@@ -213,7 +215,9 @@ async def test_a_carrier_whose_files_hang_holds_up_nobody_elses(here: Home) -> N
     async with here.fetching():
         await eventually(lambda: len(here.files.asked) >= 4)
         message = await here.inbound(here.files.give("1.png", PNG), channel="other")
-        message = await here.settled(message["id"], within=2)
+        async with idle() as clock:
+            message = await here.settled(message["id"])
+        assert clock.seconds < 2
         here.files.released.set()
 
     assert "stored" == message["media"][0]["state"]
@@ -306,7 +310,7 @@ async def test_a_fetch_that_was_killed_is_done_again_by_whoever_lives_and_counts
         "POSTBACK_DATA_DIR": str(here.settings.data_dir),
     }
     with commands.postback("send", cwd=tmp_path, **variables) as sender:
-        await eventually(lambda: bool(here.files.asked), within=30)
+        await eventually(lambda: bool(here.files.asked))
         assert -signal.SIGKILL == await asyncio.to_thread(sender.ends, signal.SIGKILL)
     here.files.give("1.png", PNG)
     [left] = await here.rows("SELECT state, attempts, next_at > now() AS leased FROM postback.media")
@@ -314,7 +318,7 @@ async def test_a_fetch_that_was_killed_is_done_again_by_whoever_lives_and_counts
         "UPDATE postback.media SET next_at = now() - interval '5 seconds'"
     )  # what time does to it
     with commands.postback("serve", "--port", "0", cwd=tmp_path, **variables):
-        message = await here.settled(message["id"], within=30)
+        message = await here.settled(message["id"])
 
     assert ("pending", 1, True) == (left["state"], left["attempts"], left["leased"])
     assert ["message.received", "media.stored"] == told(message)
@@ -334,7 +338,7 @@ async def test_a_practice_carriers_message_comes_with_its_text_and_its_picture(
         assert answer.is_success, answer.text
         [message] = await here.listed(1, direction="inbound")
         await here.event(message["id"], "media.stored")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while message["text"] is None or message["media"][0]["state"] == "pending":
                 message = await here.message(message["id"])
         [picture] = message["media"]

@@ -19,6 +19,7 @@ from receiver.outbox import Outbox, Settlement, read, uncertain, written
 from receiver.sql import qualified
 from sender.settling import Settling
 from tests.support.beds import connect
+from tests.support.patience import PATIENCE
 from tests.support.store import CHANNEL, SCHEMA, arrival, postback, send, store, timeline
 
 SILENCE = uncertain("nobody knows")
@@ -291,7 +292,7 @@ async def test_words_that_postgres_refuses_cost_no_message_its_answer(
     call = await sent(database)
     words = replace(REFUSED, provider_message="a NUL \0 in the middle")
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await Settling(outbox, None).settle(replace(call, outcome=words))
 
     [event] = await database.fetch("SELECT * FROM postback.event WHERE status = 'rejected'")

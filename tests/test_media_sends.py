@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from receiver import auth
 from tests.support.media import JPEG, PNG, THEM, Home, home
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture
@@ -143,7 +144,7 @@ async def test_a_file_whose_server_is_away_is_tried_again(
     async with home(database_url, tmp_path, private_networks=["127.0.0.0/8"]) as here:
         sent = await here.send("swift", {"url": f"http://127.0.0.1:{free_port}/a.png"})
 
-        async with here.sending(), asyncio.timeout(5):
+        async with here.sending(), asyncio.timeout(PATIENCE):
             while True:
                 [row] = await here.rows("SELECT state, attempts FROM postback.outbox")
                 if ("queued", 1) == tuple(row):

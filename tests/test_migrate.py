@@ -22,6 +22,7 @@ from receiver.read.filters import MessageFilters
 from receiver.reader import Reader
 from tests.support.beds import Bed, connect, direct
 from tests.support.commands import environment, started
+from tests.support.patience import PATIENCE
 from tests.support.store import SCHEMA, arrival, postback, store
 
 pytestmark = pytest.mark.stock
@@ -146,7 +147,7 @@ async def test_an_index_that_was_left_half_built_is_built_anew(database_url: str
                  WHERE NOT indisvalid AND c.relkind = 'i' AND c.relname = 'event_p_default_event_carrier'"""
     building = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                   WHERE datname = current_database() AND query LIKE 'CREATE INDEX CONCURRENTLY%'"""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not await db.fetchval(invalid):  # noqa: ASYNC110 - Postgres tells nobody
             await asyncio.sleep(0.02)
         migrating.cancel()

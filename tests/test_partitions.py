@@ -1,7 +1,6 @@
 """Months of ids: made ahead, survived when nobody made them, dropped beside running writers."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -17,6 +16,8 @@ from receiver.correlate import Source
 from receiver.ingest import Arrival, Ingest
 from receiver.partitions import Busy, Partition, first_id
 from tests.support.beds import connect
+from tests.support.idle import Idle, idle
+from tests.support.patience import PATIENCE
 from tests.support.store import SCHEMA, THEM, US, arrival, postback, told
 
 pytestmark = pytest.mark.stock
@@ -57,7 +58,7 @@ async def places(connection: Any, table: str) -> list[str]:
 
 
 async def until_there_are(connection: Any, messages: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while await connection.fetchval("SELECT count(*) FROM postback.message") < messages:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -164,6 +165,7 @@ async def test_nothing_is_lost_or_doubled_while_rows_move_under_running_writers(
     assert acknowledged == await db.fetchval("SELECT count(DISTINCT message_id) FROM postback.reference")
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_a_drop_beside_running_writers_holds_none_of_them_up(database_url: str, db: Any) -> None:
     """And an old partition's reader, who would hold it up for long, makes it wait instead of everybody."""
     old = datetime.now(UTC) - timedelta(days=20 * 31)
@@ -175,24 +177,25 @@ async def test_a_drop_beside_running_writers_holds_none_of_them_up(database_url:
     ingest = Ingest(database_url, SCHEMA)
     ingest.open()
 
-    async def call() -> None:
+    async def call(clock: Idle) -> None:
         while not stop.is_set():
-            begun = time.monotonic()
+            begun = clock.seconds
             assert "applied" == await ingest.put(arrival(postback("N101", f"T{next(numbers)}")))
-            waits.append(time.monotonic() - begun)
+            waits.append(clock.seconds - begun)
 
-    callers = [asyncio.create_task(call()) for _ in range(4)]
     reader = await connect(database_url)
     reading = reader.transaction()
     await reading.start()
     await reader.fetch("SELECT id FROM postback.message LIMIT 1")
-    dropping = asyncio.create_task(partitions.drop(db, SCHEMA, leaving))
-    await asyncio.sleep(1.5)
-    assert not dropping.done()
-    await reading.rollback()
-    await dropping
-    stop.set()
-    await asyncio.gather(*callers)
+    async with idle() as clock:
+        callers = [asyncio.create_task(call(clock)) for _ in range(4)]
+        dropping = asyncio.create_task(partitions.drop(db, SCHEMA, leaving))
+        await asyncio.sleep(1.5)
+        assert not dropping.done()
+        await reading.rollback()
+        await dropping
+        stop.set()
+        await asyncio.gather(*callers)
     await ingest.close()
     await reader.close()
 

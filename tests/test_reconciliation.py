@@ -13,6 +13,7 @@ from receiver.outbox import Outbox, Settlement
 from sender import silence
 from tests.support.beds import connect
 from tests.support.installation import Installation, installation
+from tests.support.patience import PATIENCE
 from tests.support.store import SCHEMA, send
 
 US, THEM = "+61491570006", "+61491570156"
@@ -36,7 +37,7 @@ class Carrier:
 
     async def asked(self, number: int) -> None:
         """Returns when *number* questions are open. Raises ``TimeoutError``."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while self.open < number:  # noqa: ASYNC110 - counted by a server
                 await asyncio.sleep(0.02)
 
@@ -86,7 +87,7 @@ async def test_a_carrier_that_hangs_delays_no_questions_to_another(database_url:
         home.start_sender()
         await carrier.asked(silence.AT_ONCE)
 
-        message = await home.until((await home.send(THEM))["id"], "delivered", within=20)
+        message = await home.until((await home.send(THEM))["id"], "delivered")
 
         assert "report" == message["timeline"][-1]["source"]
         assert silence.AT_ONCE == carrier.most == carrier.open
@@ -147,7 +148,7 @@ async def test_what_has_no_room_comes_again_when_its_lease_is_over(
         await carrier.asked(2)
 
         database = await connect(database_url)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while await database.fetchval(  # noqa: ASYNC110 - in another session
                 "SELECT count(*) FROM postback.awaited_report WHERE due <= clock_timestamp()"
             ):

@@ -20,6 +20,7 @@ from receiver.media import unused
 from receiver.media.disk import Disk
 from receiver.retention import SWEEPS, Cutoffs
 from tests.support.functions import called
+from tests.support.idle import idle
 from tests.support.store import SCHEMA, THEM, US, arrival, postback, send, store, told
 from tests.test_partitions import at, stored_at
 
@@ -186,6 +187,7 @@ async def test_more_than_a_batch_goes_in_one_run(
     assert [7, 14, 21, 28, 30] == sorted({rows for table, rows in seen if table == "message" and rows})
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_sweeping_beside_running_writers_loses_none_of_theirs(
     database_url: str, db: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,9 +200,9 @@ async def test_sweeping_beside_running_writers_loses_none_of_theirs(
     waits = list[float]()
 
     async def report(name: str) -> str:
-        begun = time.monotonic()
+        begun = clock.seconds
         state = await ingest.put(arrival(postback("N102", name)))
-        waits.append(time.monotonic() - begun)
+        waits.append(clock.seconds - begun)
         return state
 
     async def reports() -> list[str]:
@@ -209,11 +211,12 @@ async def test_sweeping_beside_running_writers_loses_none_of_theirs(
             states += await asyncio.gather(*(report(name) for name in reversed(names[first : first + 8])))
         return states
 
-    run = asyncio.create_task(janitor.run(keeping(database_url, tmp_path, messages=400), NOW))
-    states = await reports()
-    await run
-    await janitor.run(keeping(database_url, tmp_path, messages=400), NOW)
-    states += await reports()
+    async with idle() as clock:
+        run = asyncio.create_task(janitor.run(keeping(database_url, tmp_path, messages=400), NOW))
+        states = await reports()
+        await run
+        await janitor.run(keeping(database_url, tmp_path, messages=400), NOW)
+        states += await reports()
     await ingest.close()
 
     lost = await db.fetch(

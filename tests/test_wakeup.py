@@ -16,6 +16,7 @@ from receiver.config import Settings
 from receiver.spool import waiting
 from tests.support import commands, debian
 from tests.support.installation import CHANNEL, installation
+from tests.support.patience import PATIENCE
 from tests.support.pgbouncer import PgBouncer
 from tests.support.processes import eventually
 from tests.support.receiver import TOKEN
@@ -58,7 +59,7 @@ async def listening(settings: Settings) -> AsyncIterator[asyncio.Event]:
 
 
 async def until_said(lines: list[Any], words: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while words not in [line["event"] for line in lines]:  # noqa: ASYNC110 - another task's
             await asyncio.sleep(0.02)
 
@@ -76,7 +77,7 @@ async def test_a_send_behind_a_pooler_leaves_soon_and_the_log_says_what_is_missi
         async with installation(pooled_url) as home:
             await until_said(lines, NOT_HEARD)
             for _ in range(5):
-                await home.until((await home.send())["id"], "delivered", within=20)
+                await home.until((await home.send())["id"], "delivered")
 
     assert [NOT_HEARD] == said(lines)
     [reason] = [line["reason"] for line in lines if line["event"] == NOT_HEARD]
@@ -92,7 +93,7 @@ async def test_listen_url_past_the_pooler_is_heard(
             await heard.wait()
             heard.clear()
             await asked(pooled_url, f"SELECT pg_notify('{wakeup.outbox_channel(SCHEMA)}', '')::text")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 await heard.wait()
 
     assert [] == said(lines)

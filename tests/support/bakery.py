@@ -14,11 +14,8 @@ from examples.conversation import BAKERY, CONFIGURATION, RESPONDER
 from faults.processes import descendants, send
 from tests.support.commands import Started, environment, postback, run, started
 from tests.support.network import free_port
+from tests.support.patience import PATIENCE
 from tests.support.processes import eventually
-
-#: seconds that anything may take, a restart of everything included
-PATIENCE = 30.0
-
 
 #: what the carrier does to every message of ours
 FAULTS = {"duplicate": 3, "reordered": True, "early": True}
@@ -42,7 +39,9 @@ class Bakery:
         code, key, errors = run("keys", "create", "--name", "bakery", cwd=directory)
         assert 0 == code, errors
         headers = {"authorization": f"Bearer {key.strip()}"}
-        self.desk = stack.enter_context(httpx.Client(base_url=f"{self._url}/v1", headers=headers))
+        self.desk = stack.enter_context(
+            httpx.Client(base_url=f"{self._url}/v1", headers=headers, timeout=PATIENCE)
+        )
         self._env = environment(API=f"{self._url}/v1", KEY=key.strip())
         self.start("responder")
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from tests.support.patience import PATIENCE
+from tests.support.patience import COMMAND, PATIENCE
 from tests.support.processes import ROOT, eventually
 
 
@@ -25,7 +25,7 @@ def run(*arguments: str, cwd: Path, **variables: str) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of ``postback`` with *arguments*."""
     ended = subprocess.run(  # noqa: S603
         [sys.executable, "-m", "postback", *arguments], cwd=cwd, env=environment(**variables), text=True,
-        stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND, check=False,
     )  # fmt: skip
     return ended.returncode, ended.stdout, ended.stderr
 
@@ -42,7 +42,7 @@ class Started:
         for reader in self._readers:
             reader.start()
 
-    def says(self, words: str, within: float = PATIENCE) -> str:
+    def says(self, words: str, within: float = COMMAND) -> str:
         """The first line that has *words* in it, once it is said, on whichever stream."""
         found: list[str] = []
 

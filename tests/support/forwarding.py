@@ -109,7 +109,7 @@ async def forwarding(database_url: str, tmp_path: Path) -> AsyncIterator[Install
     ) as receiver:
         headers = {"authorization": f"Bearer {receiver.key}"}
         db = await connect(database_url)
-        async with httpx.AsyncClient(base_url=receiver.url, headers=headers) as api:
+        async with httpx.AsyncClient(base_url=receiver.url, headers=headers, timeout=PATIENCE) as api:
             made = Installed(database_url, tmp_path, api, db)
             yield made
             await made.stop()

@@ -140,8 +140,8 @@ async def _installation(
         async with running(App(settings)) as url:
             headers = {"authorization": f"Bearer {await _key(settings)}"}
             async with (
-                httpx.AsyncClient(base_url=url, headers=headers) as api,
-                httpx.AsyncClient(base_url=carrier_url) as carrier,
+                httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE) as api,
+                httpx.AsyncClient(base_url=carrier_url, timeout=PATIENCE) as carrier,
             ):
                 [account] = practice.accounts(settings, url)
                 opened = await carrier.post("/practice/accounts", json=account.model_dump())

@@ -17,6 +17,7 @@ from receiver.protocol import BoundedProtocol
 from receiver.serve import bind, config
 from simulator.server import Server
 from tests.support.beds import Bed, connect
+from tests.support.patience import PATIENCE
 
 CHANNEL = "sinch-us"
 TOKEN = "a-long-random-string"
@@ -96,7 +97,7 @@ async def running(
                 await serving
             key = await create_key(app._engine, app._secrets, name="tests", scopes=("read", "send", "admin"))
             limits = httpx.Limits(max_connections=None)
-            async with httpx.AsyncClient(timeout=20, trust_env=False, limits=limits) as client:
+            async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False, limits=limits) as client:
                 yield Receiver(url, key, app, configured, client, server)
         finally:
             waiting.cancel()
