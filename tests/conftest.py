@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from receiver import commit, migrate, pulse
+from receiver.db import ready
 from tests.support import beds, network
 from tests.support.beds import Bed
 from tests.support.debian import Missing
@@ -47,6 +48,7 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gives Postgres a minute instead of a second, where what a busy machine needs is not the subject."""
     monkeypatch.setattr(commit, "PATIENCE", PATIENCE)
     monkeypatch.setattr(pulse, "ANSWER", PATIENCE)
+    monkeypatch.setattr(ready, "START_PATIENCE", PATIENCE)
 
 
 @pytest.fixture

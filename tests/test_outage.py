@@ -156,6 +156,7 @@ async def test_a_stopped_postgres_costs_no_carrier_an_answer_and_no_report_its_p
 ) -> None:
     async with receiving(server, tmp_path) as receiver:
         before = await steady(receiver, "before", 0.3)
+        await drained(receiver)
         server.stop()
         away = await steady(receiver, "away", 2.5)
         assert receiver.app._drain
@@ -180,6 +181,7 @@ async def test_a_frozen_postgres_makes_callers_wait_for_a_second_and_no_longer(
 ) -> None:
     async with receiving(server, tmp_path) as receiver:
         before = await steady(receiver, "before", 0.3)
+        await drained(receiver)
         assert server.pid
         with frozen(server.pid):
             away = await steady(receiver, "away", 3)
@@ -201,6 +203,7 @@ async def test_a_postgres_whose_files_cannot_grow_costs_no_carrier_an_answer_and
     """Neither while they call nor while the spool tries whether there is room again."""
     async with receiving(server, tmp_path) as receiver:
         before = await steady(receiver, "before", 0.1)
+        await drained(receiver)
         async with full(server):
             away = await steady(receiver, "away", 1.5)
             assert receiver.app._drain
@@ -245,6 +248,7 @@ async def test_the_drain_is_faster_than_those_who_go_on_calling(
     over = asyncio.Event()
     async with receiving(server, tmp_path) as receiver:
         await steady(receiver, "before", 0.1)
+        await drained(receiver)
         server.stop()
         await steady(receiver, "away", 3)
         server.start()
