@@ -14,7 +14,7 @@ from examples.conversation import BAKERY, CONFIGURATION, RESPONDER
 from faults.processes import descendants, send
 from tests.support.commands import Started, environment, postback, run, started
 from tests.support.network import free_port
-from tests.support.patience import PATIENCE
+from tests.support.patience import COMMAND
 from tests.support.processes import eventually
 
 #: what the carrier does to every message of ours
@@ -31,7 +31,7 @@ class Bakery:
         carrier, self._url = (f"http://127.0.0.1:{port}" for port in self._ports.values())
         configuration = CONFIGURATION.format(number=BAKERY, carrier=carrier)
         (directory / "postback.toml").write_text(configuration)
-        self.phone = stack.enter_context(httpx.Client(base_url=carrier, timeout=PATIENCE))
+        self.phone = stack.enter_context(httpx.Client(base_url=carrier, timeout=COMMAND))
         self._journals: list[list[dict[str, Any]]] = []
         self.processes: dict[str, Started] = {}
         self.start("carrier")
@@ -40,7 +40,7 @@ class Bakery:
         assert 0 == code, errors
         headers = {"authorization": f"Bearer {key.strip()}"}
         self.desk = stack.enter_context(
-            httpx.Client(base_url=f"{self._url}/v1", headers=headers, timeout=PATIENCE)
+            httpx.Client(base_url=f"{self._url}/v1", headers=headers, timeout=COMMAND)
         )
         self._env = environment(API=f"{self._url}/v1", KEY=key.strip())
         self.start("responder")
@@ -82,7 +82,7 @@ class Bakery:
             places.extend(reading.execute("SELECT cursor FROM place"))
             return places[-1] == places[-2]
 
-        assert eventually(rests, PATIENCE)
+        assert eventually(rests, COMMAND)
         reading.execute("BEGIN")
         reading.execute("SELECT * FROM place").fetchall()
         return closing(reading)
@@ -111,7 +111,7 @@ class Bakery:
 
     def eventually_sent(self, contact: str, text: str) -> None:
         """Returns when the carrier has been asked to; its answer may be still to come."""
-        assert eventually(lambda: text in self.sent(contact), PATIENCE), f"{text!r} was not sent"
+        assert eventually(lambda: text in self.sent(contact), COMMAND), f"{text!r} was not sent"
 
     def hears(self, contact: str, text: str, account: str = "bakery") -> None:
         """*contact* writes; the carrier calls back twice, and goes on until it is answered 200."""
@@ -124,7 +124,7 @@ class Bakery:
             tries = [one["tries"] for one in callbacks if one["body"].get("from") == contact.lstrip("+")]
             return len(tries) == 2 and all(one and one[-1]["status"] == 200 for one in tries)
 
-        assert eventually(taken, PATIENCE), f"{text!r} was not taken"
+        assert eventually(taken, COMMAND), f"{text!r} was not taken"
 
     def transcript(self, contact: str) -> list[dict[str, Any]]:
         """The conversation with *contact*, oldest first; empty while nobody answers."""
@@ -145,7 +145,7 @@ class Bakery:
                 (text, status) == (one["text"], one["status"]) for one in self.transcript(contact)[-3:]
             )
 
-        assert eventually(said, PATIENCE), self.transcript(contact)[-3:]
+        assert eventually(said, COMMAND), self.transcript(contact)[-3:]
 
     def writes(self, contact: str, text: str, **fields: Any) -> dict[str, Any]:
         """A person of the bakery answers."""
