@@ -29,6 +29,7 @@ from receiver.metrics.questions import Questions
 from receiver.metrics.scrape import Scrape
 from receiver.metrics.sheet import Sheet, recording
 from receiver.our_numbers import OurNumbers
+from receiver.problems import not_found
 from receiver.providers import PROVIDERS
 from receiver.providers.base import Provider
 from receiver.pulse import Pulse, Silent
@@ -116,12 +117,22 @@ class App:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(PREFIX):
+        if scope["type"] == "http" and self._is_elsewhere(scope):
+            await not_found().response()(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"].startswith(PREFIX):
             await self._webhooks(scope, receive, send)
         else:
             if scope["type"] == "http":
                 await self._turns.come()
             await self._pages(scope, receive, send)
+
+    def _is_elsewhere(self, scope: Scope) -> bool:
+        """Whether the path is served at the other one of the two addresses."""
+        listening = self._settings.metrics_listen
+        if not listening:
+            return False
+        port = (scope.get("server") or ("", 0))[1]
+        return (str(port) == listening.rpartition(":")[2]) != (scope["path"] in api.APART)
 
     @asynccontextmanager
     async def _lifespan(self, pages: Starlette) -> AsyncIterator[None]:

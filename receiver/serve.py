@@ -42,10 +42,15 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
 
 
 async def serve(settings: Settings, server: socket.socket, ready: Callable[[], None]) -> None:
-    """Serves on *server* until SIGINT or SIGTERM; calls *ready* once requests are accepted."""
+    """Serves on *server*, and on ``metrics_listen`` where it is set, until SIGINT or SIGTERM; calls *ready*
+    once requests are accepted. Raises ``StartError``."""
     raise_file_limit()
     rest_the_collector()
-    await _Announced(App(settings), settings, ready).serve(sockets=[server])
+    sockets = [server]
+    if settings.metrics_listen:
+        host, _, port = settings.metrics_listen.rpartition(":")
+        sockets.append(bind(host.strip("[]"), int(port), shared=True))
+    await _Announced(App(settings), settings, ready).serve(sockets=sockets)
 
 
 def config(

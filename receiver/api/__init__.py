@@ -58,6 +58,8 @@ PAGES = (
     Page("/openapi.json", openapi_json, "This document", "application/json"),
     Page("/docs", docs, "The same for people", "text/html"),
 )
+#: what may be served at an address of its own
+APART = frozenset({"/metrics", "/openapi.json", "/docs"})
 
 
 def routes() -> list[Route]:
@@ -74,6 +76,7 @@ def app(lifespan: Any = None) -> Starlette:
     )
     # an address has one spelling: a redirect would lose the body of a POST, or the key, with many a client
     made.router.redirect_slashes = False
+    _openapi_json(), _docs()  # a tenth of a second that nobody who calls is to wait for
     return made
 
 

@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from receiver.config import mistakes
 from receiver.config.channel import ChannelSettings
-from receiver.config.values import Networks, Region, Strings, resolved
+from receiver.config.values import Listening, Networks, Region, Strings, resolved
 
 
 class Retention(BaseModel):
@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     secret_key: Strings = []
     spool: bool = True
     listen_url: str = ""
+    metrics_listen: Listening = ""
     retention: Retention = Retention()
     channels: dict[str, ChannelSettings] = {}
 

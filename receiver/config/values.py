@@ -46,12 +46,21 @@ def _region(value: str) -> str:
     return value
 
 
+def _listening(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if value and not (host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError('write HOST:PORT, such as "127.0.0.1:9464"')
+    return value
+
+
 def _network(value: Any) -> Any:
     # pydantic's own message for a union names its validators instead of the key
     return ip_network(str(value))
 
 
 Region = Annotated[str, AfterValidator(_region)]
+#: ``HOST:PORT``, or empty
+Listening = Annotated[str, AfterValidator(_listening)]
 Strings = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
 #: secrets of which any one will do, so that they can be changed one after the other
 Credentials = Annotated[list[str], NoDecode, BeforeValidator(_credentials)]
