@@ -42,18 +42,20 @@ async def slow(run: Run) -> Result:
         command = await served.serve(workers=2)
         journal = Journal(run.scratch / "journal")
         callers = Callers(served.address, Mixed(run.seed, await served.sent_messages()), journal)
-        await _turn(callers, 1.0)
+        await turn_of(callers, 1.0)
         for turn in range(1, rounds + 1):
             run.progress(f"round {turn} of {rounds}, without them")
-            found.without.append(await _turn(callers, seconds))
-            before = _resident(command)
+            found.without.append(await turn_of(callers, seconds))
+            before = resident(command)
             run.progress(f"round {turn} of {rounds}, {number:,} slow connections")
-            answers, told, peak = await _besieged(served, command, callers, number)
+            answers, told, peak = await besieged(
+                served, command, callers, "faults.door_slow", PATH, str(number)
+            )
             found.with_them.append(answers)
             found.told.append(told)
             found.growth.append(peak - before)
         await asyncio.sleep(1.0)
-        found.left = _resident(command) - before
+        found.left = resident(command) - before
         callers.hang_up()
         result.add(await settled(served, journal.read()))
         result.rounds = rounds
@@ -72,7 +74,7 @@ class _Found:
     left: int = 0
 
 
-async def _turn(callers: Callers, seconds: float) -> list[Answer]:
+async def turn_of(callers: Callers, seconds: float) -> list[Answer]:
     """The answers to `RATE` requests a second, over *seconds*."""
     callers.hang_up()  # what was idle for long is about to be closed by the server, and no fault of anybody's
     since, stop = len(callers.answers), asyncio.Event()
@@ -81,14 +83,14 @@ async def _turn(callers: Callers, seconds: float) -> list[Answer]:
     return callers.answers[since:]
 
 
-async def _besieged(
-    served: Machine, command: Command, callers: Callers, number: int
+async def besieged(
+    served: Machine, command: Command, callers: Callers, crowd: str, *arguments: str
 ) -> tuple[list[Answer], dict[str, Any], int]:
-    """The others' answers while *number* slow callers hold on, what became of these, and the most resident
+    """The others' answers while those of the module *crowd* call, what became of these, and the most resident
     memory of all web processes meanwhile."""
     since, stop, peak = len(callers.answers), asyncio.Event(), 0
     slow = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "faults.door_slow", *map(str, served.address), PATH, str(number),
+        sys.executable, "-m", crowd, *map(str, served.address), *arguments,
         cwd=ROOT, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert slow.stdout
@@ -98,7 +100,7 @@ async def _besieged(
         last = asyncio.create_task(slow.stdout.readline())
         while not last.done():
             await asyncio.wait({last}, timeout=0.2)
-            peak = max(peak, _resident(command))
+            peak = max(peak, resident(command))
         stop.set()
         await flow
         return callers.answers[since:], json.loads(last.result()), peak
@@ -108,7 +110,7 @@ async def _besieged(
         await slow.wait()
 
 
-def _resident(command: Command) -> int:
+def resident(command: Command) -> int:
     """Kilobytes of all web processes together."""
     statuses = (Path(f"/proc/{pid}/status").read_text("utf-8") for pid in command.pids("worker"))
     return sum(int(status.partition("VmRSS:")[2].split()[0]) for status in statuses)
