@@ -22,6 +22,7 @@ from receiver.commit import PATIENCE
 from receiver.config import ChannelSettings, ConfigError, Settings
 from receiver.drain import Drain
 from receiver.idempotency import Replays
+from receiver.in_hand import IN_HAND, InHand
 from receiver.ingest import Ingest
 from receiver.intervene import Interventions
 from receiver.media import Files, store_of
@@ -75,6 +76,8 @@ class App:
             opt_outs,
             Replays(self._engine),
         )
+        largest = max((channel.max_body for channel in settings.channels.values()), default=1)
+        self._in_hand = InHand(largest)
         self._webhooks = Webhooks(
             settings,
             providers,
@@ -82,9 +85,10 @@ class App:
             keys,
             UnverifiedStore(
                 lambda: _stored_unverified(self._engine),
-                max((channel.max_body for channel in settings.channels.values()), default=1),
+                largest,
                 away=lambda: self._ingest.away,
             ),
+            self._in_hand,
         )
         replies = Replies(settings, providers)
         self._reader = Reader(settings.database_url, settings.db_schema, replies)
@@ -121,9 +125,14 @@ class App:
             await not_found().response()(scope, receive, send)
         elif scope["type"] == "http" and scope["path"].startswith(PREFIX):
             await self._webhooks(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._turns.come()
+            body = scope[IN_HAND] = self._in_hand.of_api()
+            try:
+                await self._pages(scope, receive, send)
+            finally:
+                body.answered()
         else:
-            if scope["type"] == "http":
-                await self._turns.come()
             await self._pages(scope, receive, send)
 
     def _is_elsewhere(self, scope: Scope) -> bool:

@@ -39,11 +39,15 @@ class Caller:
 
 def authentic(caller: Caller, channel: ChannelSettings, provider: Provider) -> bool:
     """Whether *caller* passes every check that the channel is configured for, beyond its token."""
+    return admitted(caller, channel) and provider.authenticate(caller.request, channel)
+
+
+def admitted(caller: Caller, channel: ChannelSettings) -> bool:
+    """Whether *caller* passes the checks that need no body: where it calls from, Basic and Bearer."""
     return (
         (not channel.allow_from or _within(caller.peer, channel.allow_from))
         and (not channel.basic or _among(_basic(_given(caller.request)), channel.basic))
         and (not channel.bearer or _among(_credentials(_given(caller.request), b"bearer"), channel.bearer))
-        and provider.authenticate(caller.request, channel)
     )
 
 

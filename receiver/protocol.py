@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from receiver import idle
+from receiver.flow import Flow
 from receiver.unframed import Unframed
 from receiver.whole import Whole
 
@@ -60,6 +61,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # what is thrown away is read on: closing with some of it unread would take the answers with it
+        self.flow = Flow(transport, lambda: bool(self.pipeline) and not self._deaf)
         self._idle = idle.of(self.server_state)
         if len(self.connections) > min(self.most_connections, idle.room()):
             self._idle.close_oldest()

@@ -15,10 +15,11 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from models.events import Request
-from receiver.callers import Caller, authentic, kept_headers, kept_query, peer_of
+from receiver.callers import Caller, admitted, authentic, kept_headers, kept_query, peer_of
 from receiver.commit import Unavailable
 from receiver.config import ChannelSettings, Settings
 from receiver.correlate import Source, sources
+from receiver.in_hand import SMALL, Body, Crowded, InHand
 from receiver.ingest import Arrival, Ingest
 from receiver.metrics.definitions import NO_CHANNEL, acknowledged
 from receiver.providers.base import Provider
@@ -64,8 +65,10 @@ class Webhooks:
         ingest: Ingest,
         secrets: Secrets,
         unverified: UnverifiedStore,
+        in_hand: InHand,
     ) -> None:
         self._ingest, self._secrets, self._unverified = ingest, secrets, unverified
+        self._in_hand = in_hand
         self._trusted_proxies = tuple(settings.trusted_proxies)
         from_each = sources(settings.channels, providers)
         self._doors = {
@@ -90,12 +93,39 @@ class Webhooks:
         if scope["method"] not in ("POST", "GET", "HEAD"):
             raise _Refused(405, "use POST or GET", allow="GET, HEAD, POST")
         headers = _headers(scope)
-        body = await self._body(headers, receive, door.channel.max_body)
+        peer = peer_of(scope, headers, self._trusted_proxies)
+        held = self._held(door, headers, peer)
+        try:
+            return await self._heard(door, scope, receive, headers, peer, held)
+        except Crowded:
+            detail = "too many bodies are on their way"
+            raise _Refused(503, detail, **{"retry-after": RETRY_AFTER}) from None
+        finally:
+            held.answered()
+
+    def _held(self, door: _Door, headers: Mapping[str, str], peer: str | None) -> Body:
+        """Room for the body of a request, by what its caller has shown before it: a signature comes later."""
+        channel = door.channel
+        bare = Caller(Request("", b"", headers, b""), peer)
+        if channel.authenticated and admitted(bare, channel):
+            return self._in_hand.of_channel(channel.name, channel.max_body)
+        return self._in_hand.of_stranger(peer, channel.max_body)
+
+    async def _heard(
+        self,
+        door: _Door,
+        scope: Scope,
+        receive: Receive,
+        headers: Mapping[str, str],
+        peer: str | None,
+        held: Body,
+    ) -> tuple[int, bytes]:
+        body = await self._body(headers, receive, door.channel.max_body, held)
         asks = scope["method"] == "GET" and scope["query_string"]
         if scope["method"] == "HEAD" or not (body or asks):
             return 200, b'{"status":"ok"}'  # carriers probe the address that they are given
         request = Request(scope["method"], scope["query_string"], headers, body, datetime.now(UTC))
-        caller = Caller(request, peer_of(scope, headers, self._trusted_proxies))
+        caller = Caller(request, peer)
         if not _authentic(door, caller):
             await self._keep_unverified(door, caller)
             raise _Refused(401, "the request is not authentic")
@@ -113,10 +143,13 @@ class Webhooks:
             raise _Refused(404, "no such address")
         return door
 
-    async def _body(self, headers: Mapping[str, str], receive: Receive, cap: int) -> bytes:
-        announced = headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > cap:
+    async def _body(self, headers: Mapping[str, str], receive: Receive, cap: int, held: Body) -> bytes:
+        length = headers.get("content-length", "")
+        announced = int(length) if length.isdecimal() and len(length) < 20 else 0
+        if announced > cap:
             raise _too_large(cap)
+        if announced > SMALL:
+            held.announced(announced)
         chunks: list[bytes] = []
         size = 0
         while True:
@@ -127,8 +160,10 @@ class Webhooks:
             size += len(chunk)
             if size > cap:
                 raise _too_large(cap)
+            whole = not message.get("more_body")
+            held.came(len(chunk), whole=whole)
             chunks.append(chunk)
-            if not message.get("more_body"):
+            if whole:
                 return b"".join(chunks)
 
     async def _store(self, door: _Door, caller: Caller, base: str) -> None:

@@ -443,3 +443,17 @@ async def test_what_a_caller_has_just_sent_is_answered_when_the_server_is_told_t
     assert [200] * asked == statuses(b"".join(heads))
     assert asked > 3
     assert b"" == rest
+
+
+async def test_who_pipelines_is_not_read_ahead_of_the_answers(receiver: Receiver) -> None:
+    """Every answer would else read another 64 KiB, of which all but one request would wait."""
+    small, large = request(b"", target=b"/hooks/a/b"), request(b" " * 60_000, target=b"/hooks/a/b")
+    most = 0
+    done = asyncio.create_task(spoken(receiver, small * 300 + large * 200, within=10))
+    while not done.done():
+        for one in connections(receiver):
+            most = max(most, sum(len(cycle.body) for cycle, _ in one.pipeline))
+        await asyncio.sleep(0)
+
+    assert most < 4 * 65_536
+    assert [404] * 500 == statuses(await done)

@@ -14,7 +14,8 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from starlette.requests import ClientDisconnect, Request
 
 from receiver.bounds import shortened
-from receiver.problems import Code, FieldError, Problem, invalid
+from receiver.in_hand import IN_HAND, Body, Crowded
+from receiver.problems import Code, FieldError, Problem, invalid, unavailable
 
 Model = TypeVar("Model", bound=BaseModel)
 Place = TypeVar("Place")
@@ -138,8 +139,10 @@ def cursor(given: str, place: Callable[[str], Place], pointer: str) -> Place:
 
 
 async def raw(request: Request, most: int = MAX_BODY, within: float | None = None) -> bytes:
-    """The body as it came: at most *most* bytes in *within* seconds. Raises ``Problem``: 408, 413."""
+    """The body as it came: at most *most* bytes in *within* seconds. Raises ``Problem``: 408, 413,
+    503 where too many bodies are on their way."""
     deadline = BODY_DEADLINE if within is None else within
+    held: Body | None = request.scope.get(IN_HAND)
     chunks: list[bytes] = []
     size = 0
     try:
@@ -149,7 +152,11 @@ async def raw(request: Request, most: int = MAX_BODY, within: float | None = Non
                 if size > most:
                     detail = f"The body is larger than {most} bytes."
                     raise Problem(Code.CONTENT_TOO_LARGE, detail, status=413)
+                if held is not None:
+                    held.came(len(chunk), whole=False)
                 chunks.append(chunk)
+    except Crowded:
+        raise unavailable("Too many bodies are on their way; ask again.") from None
     except TimeoutError:
         detail = f"The body took longer than {deadline:.0f} s."
         raise Problem(Code.UNAVAILABLE, detail, status=408, headers={"Connection": "close"}) from None
