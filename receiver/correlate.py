@@ -25,6 +25,8 @@ from receiver.rows import EventRow, InboundRow, MediaRow, TemplateRow, new_id, w
 
 #: the index on references holds no longer ones
 LONGEST_ID = 255
+#: members of a group: replies go to no more, and its conversation is found by these
+MOST_PARTICIPANTS = 100
 
 
 @dataclass(slots=True)
@@ -209,9 +211,9 @@ def _add_inbound(
             answers=inbound.answers,
             text=inbound.text,
             subject=inbound.subject,
-            participants=list(inbound.participants),
+            participants=list(inbound.participants[:MOST_PARTICIPANTS]),
             thread=_thread(inbound),
-            metadata=orjson.dumps({**marks(asked), **metadata}).decode(),
+            metadata=orjson.dumps({**marks(asked), **metadata, **_left_out(inbound)}).decode(),
             consent=opt_outs.asked(asked, candidate, source.channel, inbound.sender, received_at, payload_id)
             if asked
             else None,
@@ -224,7 +226,13 @@ def _thread(inbound: Inbound) -> str | None:
     """Who the conversation is with: the sender, or everybody in the group but us."""
     if not inbound.participants:
         return inbound.sender
-    return ",".join(sorted({*inbound.participants, inbound.sender or ""} - {inbound.recipient, ""})) or None
+    everybody = sorted({*inbound.participants, inbound.sender or ""} - {inbound.recipient, ""})
+    return ",".join(everybody[:MOST_PARTICIPANTS]) or None
+
+
+def _left_out(inbound: Inbound) -> dict[str, int]:
+    more = len(inbound.participants) - MOST_PARTICIPANTS
+    return {"participants_not_taken": more} if more > 0 else {}
 
 
 def marks(asked: Verdict | None) -> dict[str, str]:

@@ -13,6 +13,8 @@ from receiver.media.sniff import UNKNOWN, type_of
 from receiver.media.words import is_layout, text_in
 from receiver.rows import MediaRow
 
+#: files of one message; each is fetched, stored, and shown whenever its message is
+MOST_FILES = 30
 #: makes the address of a file from its id and its name
 Link = Callable[[UUID, str], str]
 
@@ -25,9 +27,10 @@ def contents(events: Iterable[Event]) -> Iterator[bytes]:
 
 
 def unpacked(inbound: Inbound) -> Inbound:
-    """*inbound* with the words of its text parts in its text, and without its layout."""
+    """*inbound* with the words of its text parts in its text, without its layout, and with `MOST_FILES` of
+    its files at most; its metadata say how many were not taken."""
     if all(part.content is None for part in inbound.media):
-        return inbound
+        return _bounded(inbound)
     said, files = [inbound.text], []
     for part in inbound.media:
         if part.content is None:
@@ -36,7 +39,16 @@ def unpacked(inbound: Inbound) -> Inbound:
             said.append(text)
         elif not is_layout(part.content, part.content_type):
             files.append(part)
-    return replace(inbound, text="\n".join(filter(None, said)) or inbound.text, media=tuple(files))
+    text = "\n".join(filter(None, said)) or inbound.text
+    return _bounded(replace(inbound, text=text, media=tuple(files)))
+
+
+def _bounded(inbound: Inbound) -> Inbound:
+    more = len(inbound.media) - MOST_FILES
+    if more <= 0:
+        return inbound
+    metadata = {**inbound.metadata, "files_not_taken": more}
+    return replace(inbound, media=inbound.media[:MOST_FILES], metadata=metadata)
 
 
 def arrived(message_id: UUID, position: int, part: MediaPart, link: Link | None) -> MediaRow:
