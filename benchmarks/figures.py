@@ -7,12 +7,13 @@ from urllib.parse import urlunsplit
 import httpx
 
 from benchmarks import grown, growth, load, lookups, machine, sending
-from benchmarks.carrier import API_KEY, LATENCY
+from benchmarks.carrier import API_KEY, CONTROL_KEY, LATENCY
 from benchmarks.carrier import PATH as CARRIER_PATH
 from benchmarks.contenders import Contender, Field
 from benchmarks.rounds import Entry, Options
 from benchmarks.stored import PostbackStore
 from benchmarks.traffic import Known, KnownReports
+from simulator.door import KEY_HEADER
 
 Progress = Callable[[str], None]
 
@@ -112,7 +113,7 @@ async def of_sending(field: Field, options: Options, progress: Progress) -> list
     progress("sending")
     carrier = await field.processes.ready("-m", "benchmarks.carrier", name="carrier")
     base = urlunsplit(("http", f"{carrier.address[0]}:{carrier.address[1]}", "", "", ""))
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(headers={KEY_HEADER: CONTROL_KEY}) as client:
         (await client.post(f"{base}/practice/faults", json={"slow": LATENCY})).raise_for_status()
     url = await field.processes.migrated("sending")
     web = await field.processes.postback(url, 1)

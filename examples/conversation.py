@@ -79,9 +79,12 @@ def main() -> None:
             [sys.executable, "-m", "postback", "keys", "create", "--name", "bakery", "--scope", "read,send"],
             cwd=directory, env=ENVIRONMENT, text=True,
         ).strip()  # fmt: skip
+        practice = subprocess.check_output(
+            [sys.executable, "-m", "postback", "practice-key"], cwd=directory, env=ENVIRONMENT, text=True
+        ).strip()
         start(str(RESPONDER), "responder.db", says="listening", API=f"{bakery}/v1", KEY=key)
         with (
-            httpx.Client(base_url=carrier, timeout=PATIENCE) as phone,
+            httpx.Client(base_url=carrier, headers={"X-Practice-Key": practice}, timeout=PATIENCE) as phone,
             httpx.Client(base_url=f"{bakery}/v1", headers={"authorization": f"Bearer {key}"}) as desk,
         ):
             talk(phone, desk)
@@ -94,7 +97,7 @@ def talk(phone: httpx.Client, desk: httpx.Client) -> None:
         answered = who == "customer" and status != "received"
         if who == "customer":
             said = {"from": CUSTOMER, "to": BAKERY, "account": "bakery", "text": text}
-            phone.post("/practice/inbound", json=said)
+            phone.post("/practice/inbound", json=said).raise_for_status()
         else:
             here = messages(desk)[0]["conversation_id"]
             closes = {"case": "closed"} if "closing" in who else {}

@@ -20,9 +20,11 @@ from faults import processes
 from faults.command import PATIENCE, Command
 from faults.pair import Pair
 from faults.traffic import CHANNEL, OUR_NUMBER, TOKEN
+from postback import practice
 from postback.embedded import running_url
 from postback.lifeline import die_with_parent
 from postback.postgres_cluster import usable_for_socket
+from simulator.door import KEY_HEADER
 
 __all__ = ["ROOT", "SCRATCH", "SECRET_KEY", "Command", "Machine", "free_port", "machine"]
 
@@ -99,6 +101,11 @@ class Machine:
             "simulate", "--port", str(self._carrier_port), "--callbacks", callbacks
         )
         return self.carrier
+
+    @property
+    def carriers_key(self) -> dict[str, str]:
+        """The header that the practice carrier's control routes ask for."""
+        return {KEY_HEADER: practice.key(self.data_dir)}
 
     async def output(self, *arguments: str) -> str:
         """What ``postback`` with *arguments* prints, for one that ends by itself."""

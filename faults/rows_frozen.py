@@ -218,6 +218,8 @@ async def _installed() -> AsyncIterator[tuple[Machine, Apps, Carrier]]:
             httpx.AsyncClient(
                 base_url=address, headers={"authorization": f"Bearer {key}"}, timeout=60
             ) as api,
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as carrier,
+            httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}", headers=broken.carriers_key, timeout=30
+            ) as carrier,
         ):
             yield broken, Apps(api), Carrier(carrier)

@@ -225,7 +225,9 @@ async def installed(**more: Any) -> AsyncIterator[Sending]:
             httpx.AsyncClient(
                 base_url=address, headers={"authorization": f"Bearer {key}"}, timeout=30
             ) as api,
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as carrier,
+            httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}", headers=broken.carriers_key, timeout=30
+            ) as carrier,
         ):
             yield Sending(broken, api, carrier)
 

@@ -70,7 +70,13 @@ def up(
     host: Host = "127.0.0.1",
     port: Port = 8080,
     workers: Workers = 1,
-    simulator: Annotated[bool, typer.Option(help="Run the practice carrier too.")] = True,
+    simulator: Annotated[
+        bool | None,
+        typer.Option(
+            "--simulator/--no-simulator",
+            help="Run the practice carrier too; by itself it runs where no channel leads elsewhere.",
+        ),
+    ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Send a first message and show its timeline.")] = False,
 ) -> None:
     """Everything in one: database, receiver, sender, forwarder, practice carrier."""
@@ -179,15 +185,30 @@ def _check(name: str, accepted: Sequence[Any]) -> str:
 def simulate(
     port: Port = PRACTICE_PORT,
     callbacks: Annotated[str, typer.Option(help="Where the receiver is reached.")] = "http://127.0.0.1:8080",
+    silent: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
-    """The practice carriers, with an account for every channel that they can serve."""
-    accounts = practice.accounts(configured(), callbacks)
+    """The practice carriers, with an account for every channel whose base_url leads here."""
+    settings = configured()
+    accounts = practice.accounts(settings, callbacks, f"http://127.0.0.1:{port}")
+    key = practice.key(settings.data_dir)
+
+    def ready(address: str) -> None:
+        _ready(address)
+        if not silent:  # `up` says it where people look, and not into a log
+            print(f"key {key}", flush=True)
+
     try:
-        asyncio.run(simulator.serve(accounts, "127.0.0.1", port, ready=_ready))
+        asyncio.run(simulator.serve(accounts, "127.0.0.1", port, key=key, ready=ready))
     except OSError as error:
         raise StartError(
             f"Port {port} cannot be used ({error.strerror}); choose another with --port."
         ) from None
+
+
+@app.command("practice-key")
+def practice_key() -> None:
+    """Prints the key to the practice carrier's control routes, and nothing else."""
+    print(practice.key(configured().data_dir))
 
 
 def _ready(address: str) -> None:

@@ -33,6 +33,7 @@ async def run(settings: Settings, address: str, carrier: str) -> None:
     print(f"Address           {address} (reference: {address}/docs)")
     print(f"Callback URL      {practice.callback_url(settings.channels[practice.CHANNEL], address)}")
     print(f"Practice carrier  {carrier}")
+    print(f"Practice key      {practice.key(settings.data_dir)}")
     print("Ctrl-C stops everything.", flush=True)
 
 

@@ -1,20 +1,23 @@
-"""The practice carrier's place in an installation: whose accounts it keeps, and a channel for those who have
-configured none."""
+"""The practice carrier's place in an installation: whose accounts it keeps, the key to it, and a channel for
+those who have configured none."""
 
 import json
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from receiver.config import ChannelSettings, ConfigError, Settings
+from receiver.providers import PROVIDERS as SPOKEN
 from simulator.app import Account
 
 CHANNEL = "practice"
 FILE = "practice.json"
+KEY_FILE = "practice-key"
 LOOPBACK = IPv4Network("127.0.0.0/8")
 #: a number from the range that is set aside for fiction
 NUMBER = "+18885550100"
@@ -29,8 +32,11 @@ PROVIDERS = {
 }
 
 
-def accounts(settings: Settings, callbacks: str) -> list[Account]:
-    """An account for every channel that can send; it calls back at *callbacks*, as the channel demands."""
+def accounts(settings: Settings, callbacks: str, carrier: str) -> list[Account]:
+    """Returns an account for every channel that sends to the practice carrier at *carrier*.
+
+    It calls back at *callbacks*, as the channel demands. Channels to real carriers are left out.
+    """
     return [
         Account(
             provider=channel.provider,
@@ -45,8 +51,27 @@ def accounts(settings: Settings, callbacks: str) -> list[Account]:
             api="2.2" if channel.option("api") == "2.2" else "2",
         )
         for channel in settings.channels.values()
-        if channel.provider in PROVIDERS and channel.option(PROVIDERS[channel.provider])
+        if channel.provider in PROVIDERS
+        and channel.option(PROVIDERS[channel.provider])
+        and leads_to(channel, carrier)
     ]
+
+
+def leads_to(channel: ChannelSettings, carrier: str) -> bool:
+    """Returns whether every address at which *channel* calls its carrier is at *carrier*."""
+    keys = SPOKEN[channel.provider].keys if channel.provider in SPOKEN else {}
+    urls = [channel.option(key) or str(default) for key, default in keys.items() if "url" in key]
+    return bool(urls) and all(_at(url) == _at(carrier) for url in urls)
+
+
+def _at(url: str) -> tuple[str, str, int | None] | None:
+    """Returns where *url* leads, None for one that cannot be read."""
+    try:
+        parts = urlsplit(url)
+        host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname or ""
+        return parts.scheme, host, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return None
 
 
 def _newest(listed: Sequence[str]) -> str | None:
@@ -65,16 +90,12 @@ def channel(data_dir: Path, carrier: str) -> dict[str, Any]:
 
     Raises ``ConfigError``.
     """
+    made = {"token": secrets.token_urlsafe(24), "api_key": secrets.token_urlsafe(24)}
     path = data_dir / FILE
     try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            made = {"token": secrets.token_urlsafe(24), "api_key": secrets.token_urlsafe(24)}
-            path.touch(mode=0o600)
-            path.write_text(json.dumps(made), encoding="ascii")
-        kept: dict[str, str] = json.loads(path.read_text(encoding="ascii"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read or made ({error}); mend or remove it.") from None
+        kept: dict[str, str] = json.loads(_kept(path, json.dumps(made)))
+    except ValueError as error:
+        raise ConfigError(f"{path} cannot be read ({error}); mend or remove it.") from None
     return {
         "provider": "sinch_mms",
         "tokens": [kept["token"]],
@@ -107,6 +128,34 @@ def environment(settings: Settings) -> dict[str, str]:
         "POSTBACK_CHANNELS": json.dumps({**known, channel.name: added}),
         "POSTBACK_PRIVATE_NETWORKS": json.dumps([str(network) for network in settings.private_networks]),
     }
+
+
+def key(data_dir: Path) -> str:
+    """Returns what the control routes of the practice carrier ask for; made once. Raises ``ConfigError``."""
+    path = data_dir / KEY_FILE
+    kept = _kept(path, secrets.token_urlsafe(24)).strip()
+    if not kept:
+        raise ConfigError(f"{path} is empty; remove it, and another key is made.")
+    return kept
+
+
+def _kept(path: Path, made: str) -> str:
+    """Returns what the file at *path* holds, which is *made* where there was none. Raises ``ConfigError``.
+
+    Of several who make one at once, all get the same. Nobody but our account may read it.
+    """
+    try:
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+            scratch.touch(mode=0o600)
+            scratch.write_text(made, encoding="ascii")
+            with suppress(FileExistsError):
+                path.hardlink_to(scratch)
+            scratch.unlink()
+        return path.read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read or made ({error}); mend or remove it.") from None
 
 
 def exists(settings: Settings) -> bool:

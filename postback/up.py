@@ -20,12 +20,16 @@ PRACTICE_PORT = 8090
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `up` was asked for. *demonstrate* sends a first message and prints what became of it."""
+    """What `up` was asked for.
+
+    *demonstrate* sends a first message and prints what became of it. *simulator* None runs the practice
+    carrier for a demonstration, and where no channel leads elsewhere.
+    """
 
     host: str
     port: int
     workers: int
-    simulator: bool
+    simulator: bool | None
     demonstrate: bool
 
     @property
@@ -36,7 +40,7 @@ class Plan:
 
 def up(settings: Settings, plan: Plan) -> None:
     """Until SIGINT or SIGTERM. Raises the errors of all that it starts, one sentence each."""
-    if plan.demonstrate and not plan.simulator:
+    if plan.demonstrate and plan.simulator is False:
         raise StartError("The demonstration needs the practice carrier; leave out --no-simulator.")
     app.providers_of(settings)
     # a port that is taken should say so before anything starts
@@ -47,12 +51,12 @@ def up(settings: Settings, plan: Plan) -> None:
         if settings.embedded:
             server = stack.enter_context(EmbeddedPostgres(settings.data_dir))
             settings = with_database(settings, server.url)
-        carrier = f"http://127.0.0.1:{_practice_port()}" if plan.simulator else ""
+        address = carrier(settings, plan, PRACTICE_PORT)
         environment: dict[str, str] = {}
-        if carrier and (plan.demonstrate or not settings.channels):
-            settings = practice.added(settings, carrier)
+        if address and (plan.demonstrate or not settings.channels):
+            settings = practice.added(settings, address)
             environment = practice.environment(settings)
-        asyncio.run(_run(settings, plan, carrier, environment, server))
+        asyncio.run(_run(settings, plan, address, environment, server))
 
 
 async def _run(
@@ -67,6 +71,8 @@ async def _run(
         print(f"ready {plan.address}", flush=True)
         if plan.demonstrate:
             await demo.run(settings, plan.address, carrier)
+        elif carrier:
+            print(f"practice carrier {carrier}, key {practice.key(settings.data_dir)}", flush=True)
 
     await supervisor.run(on_ready)
 
@@ -79,7 +85,9 @@ def _processes(plan: Plan, carrier: str, environment: dict[str, str]) -> list[Pr
     if carrier:
         port = carrier.rpartition(":")[2]
         processes.append(
-            process("carrier", "simulate", "--port", port, "--callbacks", plan.address, ready="ready ")
+            process(
+                "carrier", "simulate", "--port", port, "--callbacks", plan.address, "--silent", ready="ready "
+            )
         )
     processes.append(
         process(
@@ -99,9 +107,22 @@ def _processes(plan: Plan, carrier: str, environment: dict[str, str]) -> list[Pr
     return processes
 
 
-def _practice_port() -> int:
-    """The usual one, or a free one where that is taken."""
-    for port in (PRACTICE_PORT, 0):
+def carrier(settings: Settings, plan: Plan, usual: int) -> str:
+    """Returns the address of the practice carrier to start, empty for none.
+
+    Its port is *usual*, or another one where that is taken.
+    """
+    if plan.simulator is False:
+        return ""
+    address = f"http://127.0.0.1:{_free_port(usual)}"
+    if plan.simulator or plan.demonstrate:
+        return address
+    return address if all(practice.leads_to(one, address) for one in settings.channels.values()) else ""
+
+
+def _free_port(usual: int) -> int:
+    """Returns *usual*, or another one that is free where that is taken."""
+    for port in (usual, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

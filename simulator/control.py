@@ -1,6 +1,6 @@
 """The routes of the person who practises: accounts, orders, the journal, inbound messages.
 
-They ask for no key: a practice carrier belongs on a loopback address.
+`simulator.door` has asked for the key before; what they answer names no secret of an account.
 """
 
 import asyncio
@@ -16,22 +16,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from simulator import files
+from simulator import files, hiding
 from simulator.accounts import SECRETS, Account
 from simulator.callbacks import JSON, Callback
+from simulator.door import Problem
 from simulator.faults import ANSWERS, Order
 from simulator.journal import CAPACITY, shown
 from simulator.practice import Carrier, Inbound, Practice, body_of
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class Problem(Exception):
-    """A request that cannot be done as it stands; *pointer* names the field."""
-
-    def __init__(self, pointer: str, detail: str, status: int = 422) -> None:
-        super().__init__(detail)
-        self.pointer, self.detail, self.status = pointer, detail, status
 
 
 class JournalPage(BaseModel):
@@ -51,6 +44,8 @@ class RawPostback(BaseModel):
 
     account: str | None = None
     repeat: int = Field(default=1, ge=1, le=100)
+    #: of the callback; the request itself is always declared as JSON, whatever its body is
+    content_type: str = Field(default=JSON, pattern=r"^[!-~][ -~]{0,199}$")
 
 
 class Control:
@@ -73,28 +68,28 @@ class Control:
         ]
 
     async def healthz(self, request: Request) -> Response:
-        return _json({"status": "ok"})
+        return Response(b'{"status":"ok"}', media_type="application/json")
 
     async def list_accounts(self, request: Request) -> Response:
-        return _json({"data": [_shown(account) for account in self._practice.accounts]})
+        return self._json({"data": [_shown(account) for account in self._practice.accounts]})
 
     async def add_account(self, request: Request) -> Response:
         account = _parsed(Account, await _body(request))
         if account.provider not in self._carriers:
             raise Problem("/provider", f"must be one of: {', '.join(self._carriers)}")
         try:
-            return _json(_shown(self._practice.accounts.add(account)), 201)
+            return self._json(_shown(self._practice.accounts.add(account)), 201)
         except ValueError as refused:
             raise Problem("/name", str(refused)) from None
 
     async def list_faults(self, request: Request) -> Response:
-        return _json({"data": self._practice.orders.shown()})
+        return self._json({"data": self._practice.orders.shown()})
 
     async def order_faults(self, request: Request) -> Response:
         order = _parsed(Order, await _body(request))
         self._check_words(order)
         try:
-            return _json(self._practice.orders.add(order).shown(), 201)
+            return self._json(self._practice.orders.add(order).shown(), 201)
         except ValueError as refused:
             raise Problem("", str(refused), 409) from None
 
@@ -104,7 +99,7 @@ class Control:
 
     async def journal(self, request: Request) -> Response:
         page = _parsed(JournalPage, dict(request.query_params))
-        return _json(
+        return self._json(
             {"data": self._practice.journal.page(after=page.after, limit=page.limit, kind=page.kind)}
         )
 
@@ -115,16 +110,13 @@ class Control:
         carrier = self._carriers[account.provider]
         callback = carrier.inbound(inbound, account, base_url)
         if account.callback_url is None and carrier.polled:
-            return _json({"data": []}, 202)  # it waits until the customer fetches it
+            return self._json({"data": []}, 202)  # it waits until the customer fetches it
         return await self._deliver(account, [callback] * inbound.repeat)
 
     async def postback(self, request: Request) -> Response:
         """Sends the body as it is, JSON or not."""
         query = _parsed(RawPostback, dict(request.query_params))
-        content_type = request.headers.get("content-type", "")
-        if content_type in ("", "application/x-www-form-urlencoded"):  # what curl says of any body
-            content_type = JSON
-        callback = Callback(await _body(request), content_type=content_type)
+        callback = Callback(await _body(request), content_type=query.content_type)
         return await self._deliver(self._account(query.account), [callback] * query.repeat)
 
     async def file(self, request: Request) -> Response:
@@ -143,7 +135,11 @@ class Control:
             raise Problem("", "the practice carrier is stopping", 503)
         await asyncio.wait({tries})
         entries = [] if tries.cancelled() else tries.result()
-        return _json({"data": [shown(entry) for entry in entries]}, 202)
+        return self._json({"data": [shown(entry) for entry in entries]}, 202)
+
+    def _json(self, content: Any, status: int = 200) -> Response:
+        answer = hiding.hidden(orjson.dumps(content), self._practice.accounts)
+        return Response(answer, status, media_type="application/json")
 
     def _check_words(self, order: Order) -> None:
         """Words and codes are those of the carriers that the order is for. Raises ``Problem``."""
@@ -164,20 +160,6 @@ class Control:
             return self._practice.accounts.named(name)
         except ValueError as refused:
             raise Problem("/account", str(refused)) from None
-
-
-def problem(request: Request, error: Exception) -> Response:
-    """A ``Problem`` as application/problem+json (RFC 9457)."""
-    if not isinstance(error, Problem):
-        raise error
-    body = {
-        "type": "about:blank",
-        "title": "The practice carrier cannot do this",
-        "status": error.status,
-        "detail": error.detail,
-        "errors": [{"pointer": error.pointer, "detail": error.detail}],
-    }
-    return Response(orjson.dumps(body), error.status, media_type="application/problem+json")
 
 
 def _parsed(model: type[Model], values: Any) -> Model:
@@ -202,7 +184,8 @@ def _problem_of(model: type[BaseModel], error: ErrorDetails) -> Problem:
 
 
 def _shown(account: Account) -> dict[str, Any]:
-    return account.model_dump(exclude=set(SECRETS))
+    shown = account.model_dump(exclude=set(SECRETS))
+    return shown | {"callback_url": hiding.address(account.callback_url)}
 
 
 async def _body(request: Request) -> bytes:
@@ -210,7 +193,3 @@ async def _body(request: Request) -> bytes:
     if body is None:
         raise Problem("", "the body is larger than 1 MiB", 413)
     return body
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status, media_type="application/json")

@@ -20,7 +20,7 @@ from receiver.ingest import Ingest
 from tests.support import commands
 from tests.support.app import App, running_app
 from tests.support.beds import connect
-from tests.support.carrier import running_simulator
+from tests.support.carrier import CONTROL, running_simulator
 from tests.support.commands import Started
 from tests.support.functions import changed, release
 from tests.support.installation import CHANNEL, THEM, TOKEN, channel_keys
@@ -207,8 +207,8 @@ async def _side_by_side(database_url: str, tmp_path: Path) -> AsyncIterator[tupl
             url = await asyncio.to_thread(processes[0].ready)
             api = httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=30)
             sides.append(_Side(processes, await stack.enter_async_context(api)))
-        [account] = practice.accounts(settings, str(sides[0].api.base_url).rstrip("/"))
-        async with httpx.AsyncClient() as client:
+        [account] = practice.accounts(settings, str(sides[0].api.base_url).rstrip("/"), carrier)
+        async with httpx.AsyncClient(headers=CONTROL) as client:
             opened = await client.post(f"{carrier}/practice/accounts", json=account.model_dump())
             assert opened.is_success, opened.text
         apps = [await stack.enter_async_context(running_app()) for _ in range(SUBSCRIBERS)]

@@ -121,15 +121,15 @@ def knock(url: str) -> None:
         assert client.post(hook, content=inbound(10, f"{second} full")).status_code in (200, 503)
 
 
-def send(url: str, carrier: str, key: str) -> None:
+def send(url: str, carrier: str, practice: str, key: str) -> None:
     """Through a carrier that does everything that one can do wrong."""
     headers = {"Authorization": f"Bearer {key}", "X-Request-Id": "the-request"}
     with httpx.Client(trust_env=False, timeout=20, headers=headers) as client:
         for fault in (None, "refused", "closed", "throttled", 500):
             if fault is not None:
-                client.post(
-                    f"{carrier}/practice/faults", json={"answer": fault, "next": 1}
-                ).raise_for_status()
+                order = {"answer": fault, "next": 1}
+                control = {"X-Practice-Key": practice}
+                client.post(f"{carrier}/practice/faults", json=order, headers=control).raise_for_status()
             body = {"to": f"+{NUMBERS[0]}", "from": "+18885551234", "text": WORDS[0], "channel": "plain"}
             assert 202 == client.post(f"{url}/v1/messages", json=body).status_code
             time.sleep(0.3)
@@ -167,7 +167,8 @@ def test_no_process_of_an_installation_logs_a_text_a_number_or_a_credential(
         simulate.ready()
         receiver.ready()
         sender.says("sending")
-        send(url, f"http://127.0.0.1:{carrier}", key.strip())
+        _, practice, _ = commands.run("practice-key", cwd=tmp_path)
+        send(url, f"http://127.0.0.1:{carrier}", practice.strip(), key.strip())
         knock(url)
         assert eventually(lambda: len([said for said in sender.errors if '"called"' in said]) >= 5, 20)
         for process in (sender, receiver, simulate):

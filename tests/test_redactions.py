@@ -18,7 +18,7 @@ from postback import practice
 from receiver.config import settings
 from tests.support import commands
 from tests.support.app import Heard
-from tests.support.carrier import running_simulator
+from tests.support.carrier import CONTROL, running_simulator
 from tests.support.installation import CHANNEL, TOKEN, US, channel_keys
 from tests.support.store import arrival, postback, store
 from tests.support.taps import Ear, Manner, Tap, ear, tapped
@@ -138,8 +138,8 @@ async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
 
 async def open_account(database_url: str, carrier_url: str, keys: dict[str, Any], url: str) -> None:
     configured = settings({"database_url": database_url, "secret_key": "-", "channels": {CHANNEL: keys}})
-    [account] = practice.accounts(configured, url)
-    async with httpx.AsyncClient(base_url=carrier_url) as carrier:
+    [account] = practice.accounts(configured, url, carrier_url)
+    async with httpx.AsyncClient(base_url=carrier_url, headers=CONTROL) as carrier:
         answer = await carrier.post("/practice/accounts", json=account.model_dump())
         assert answer.is_success, answer.text
 

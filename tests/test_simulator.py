@@ -17,7 +17,7 @@ from simulator.app import Account, create, serve
 from simulator.faults import MAGIC, Faults, Order
 from simulator.journal import Journal
 from simulator.sinch_mms import REPORTS
-from tests.support.carrier import running, running_receiver, running_simulator
+from tests.support.carrier import CONTROL, PRACTICE_KEY, running, running_receiver, running_simulator
 from tests.support.mms_customer import KEY, Customer, a_customer, a_desk, sendmms
 
 ACCEPTED = "MMS request accepted and queued for processing and delivery."
@@ -151,7 +151,7 @@ async def test_a_closed_connection_gives_no_byte_and_the_reports_still_come(cust
     reader, writer = await asyncio.open_connection(url.host, url.port)
     body = httpx.Request("POST", "http://x", json=sendmms()).content
     writer.write(
-        b"POST /ep/v2/ HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        b"POST /ep/v2/ HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         b"x-api-key: %b\r\ncontent-length: %d\r\n\r\n%b" % (KEY.encode(), len(body), body)
     )
     assert b"" == await asyncio.wait_for(reader.read(), 2)
@@ -261,7 +261,7 @@ async def test_a_callback_is_given_up_after_five_more_tries() -> None:
         account = Account(api_key=KEY, callback_url=receiver.url)
         async with (
             running_simulator([account], pace=0.0001) as base_url,
-            httpx.AsyncClient(base_url=base_url) as client,
+            httpx.AsyncClient(base_url=base_url, headers=CONTROL) as client,
         ):
             customer = Customer(client, receiver)
             await customer.order(report="lost")
@@ -275,7 +275,7 @@ async def test_a_callback_is_given_up_after_five_more_tries() -> None:
 async def test_a_receiver_that_is_down_is_noted_with_the_error(customer: Customer) -> None:
     down = {"provider": "sinch_mms", "api_key": "down", "callback_url": "http://127.0.0.1:9/", "name": "down"}
     await customer.http.post("/practice/accounts", json=down)
-    [entry] = (await customer.http.post("/practice/postback?account=down", content=b"{}")).json()["data"]
+    [entry] = (await customer.http.post("/practice/postback?account=down", json={})).json()["data"]
     assert (None, "ConnectError") == (
         entry["tries"][0]["status"],
         entry["tries"][0]["error"].partition(":")[0],
@@ -298,8 +298,12 @@ async def test_the_journal_shows_requests_without_keys_and_pages(customer: Custo
 
 
 async def test_any_body_can_be_posted_as_it_is(customer: Customer) -> None:
-    await customer.http.post("/practice/postback", content=b'{"code":"N999", "code":1}')
-    response = await customer.http.post("/practice/postback?repeat=2", content=b"not JSON")
+    headers = {"content-type": "application/json"}
+    bodies = [("", b'{"code":"N999", "code":1}'), ("?repeat=2&content_type=text/plain", b"not JSON")]
+    for query, body in bodies:
+        response = await customer.http.post(f"/practice/postback{query}", content=body, headers=headers)
+    types = [headers["content-type"] for headers in customer.receiver.headers]
+    assert ["application/json; charset=utf-8", "text/plain", "text/plain"] == types
     assert [{"code": 1}, b"not JSON", b"not JSON"] == customer.receiver.bodies
     assert ["not JSON", "not JSON"] == [entry["body"] for entry in response.json()["data"]]
 
@@ -348,7 +352,7 @@ async def test_accounts_can_be_added_to_an_empty_server_and_are_shown_without_ke
     async with (
         running_receiver() as receiver,
         running_simulator([]) as base_url,
-        httpx.AsyncClient(base_url=base_url) as client,
+        httpx.AsyncClient(base_url=base_url, headers=CONTROL) as client,
     ):
         customer = Customer(client, receiver)
         assert "E104" == (await customer.send())["error-code"]
@@ -397,16 +401,16 @@ def test_the_journal_keeps_the_newest_entries_and_the_beginning_of_a_long_body()
 async def test_an_address_in_use_is_an_error_of_the_caller() -> None:
     async with running_simulator([]) as base_url:
         with pytest.raises(OSError, match="in use"):
-            await serve([], "127.0.0.1", httpx.URL(base_url).port or 0)
+            await serve([], "127.0.0.1", httpx.URL(base_url).port or 0, key=PRACTICE_KEY)
 
 
 async def test_stopping_leaves_no_task_behind() -> None:
     """Neither the retries of a callback, nor a report held back, nor a slow answer outlive the server."""
     before = asyncio.all_tasks()
     async with running_receiver() as receiver:
-        app = create([Account(api_key=KEY, callback_url=receiver.url)])
+        app = create([Account(api_key=KEY, callback_url=receiver.url)], key=PRACTICE_KEY)
         receiver.statuses = [500]
-        async with running(app) as base_url, httpx.AsyncClient(base_url=base_url) as client:
+        async with running(app) as base_url, httpx.AsyncClient(base_url=base_url, headers=CONTROL) as client:
             customer = Customer(client, receiver)
             await customer.order(late=60)
             await customer.send()
@@ -419,7 +423,8 @@ async def test_sigterm_ends_the_server_at_once_and_without_a_word() -> None:
     script = (
         "import asyncio; from simulator.app import Account, serve; "
         "accounts = [Account(api_key='k', callback_url='http://127.0.0.1:9/')]; "
-        "asyncio.run(serve(accounts, '127.0.0.1', 0, ready=lambda url: print(url, flush=True))); "
+        "ready = lambda url: print(url, flush=True); "
+        f"asyncio.run(serve(accounts, '127.0.0.1', 0, key='{PRACTICE_KEY}', ready=ready)); "
         "print('returned')"
     )
     process = await asyncio.create_subprocess_exec(
@@ -433,7 +438,7 @@ async def test_sigterm_ends_the_server_at_once_and_without_a_word() -> None:
     )
     assert process.stdout
     base_url = (await process.stdout.readline()).decode().strip()
-    async with httpx.AsyncClient(base_url=base_url) as client:
+    async with httpx.AsyncClient(base_url=base_url, headers=CONTROL) as client:
         await client.post("/practice/faults", json={"slow": 60})
         headers = {"x-api-key": "k"}
         slow = asyncio.create_task(client.post("/ep/v2/", json=sendmms(), headers=headers, timeout=10))

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from simulator.app import Account
-from tests.support.carrier import running, running_receiver, running_simulator
+from tests.support.carrier import CONTROL, running, running_receiver, running_simulator
 from tests.support.mms_customer import KEY, Customer, a_customer, a_desk, sendmms
 
 
@@ -33,7 +33,7 @@ async def test_a_saved_mms_can_be_sent_once_it_is_encoded() -> None:
         account = Account(api_key=KEY, callback_url=receiver.url)
         async with (
             running_simulator([account], pace=0.003) as base_url,
-            httpx.AsyncClient(base_url=base_url) as client,
+            httpx.AsyncClient(base_url=base_url, headers=CONTROL) as client,
         ):
             customer = Customer(client, receiver)
             saved = await customer.send(action="savemms", name="greeting", to=..., client_reference=...)

@@ -31,7 +31,10 @@ class Bakery:
         carrier, self._url = (f"http://127.0.0.1:{port}" for port in self._ports.values())
         configuration = CONFIGURATION.format(number=BAKERY, carrier=carrier)
         (directory / "postback.toml").write_text(configuration)
-        self.phone = stack.enter_context(httpx.Client(base_url=carrier, timeout=COMMAND))
+        code, practice, errors = run("practice-key", cwd=directory)
+        assert 0 == code, errors
+        control = {"X-Practice-Key": practice.strip()}
+        self.phone = stack.enter_context(httpx.Client(base_url=carrier, headers=control, timeout=COMMAND))
         self._journals: list[list[dict[str, Any]]] = []
         self.processes: dict[str, Started] = {}
         self.start("carrier")

@@ -12,8 +12,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from simulator.app import Account, create
+from simulator.door import KEY_HEADER
 from simulator.server import Server, config, listener
 from tests.support.patience import PATIENCE
+
+PRACTICE_KEY = "the-key-to-the-control-routes"
+#: what the control routes of `running_simulator` ask for
+CONTROL = {KEY_HEADER: PRACTICE_KEY}
 
 
 @asynccontextmanager
@@ -39,7 +44,7 @@ async def running(app: Callable[..., Awaitable[None]]) -> AsyncIterator[str]:
 @asynccontextmanager
 async def running_simulator(accounts: Sequence[Account], *, pace: float = 0.001) -> AsyncIterator[str]:
     """The practice carriers; at this *pace* a second report follows after 20 ms, a retry after 0.3 s."""
-    async with running(create(accounts, pace=pace)) as base_url:
+    async with running(create(accounts, key=PRACTICE_KEY, pace=pace)) as base_url:
         yield base_url
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from simulator.app import Account, create
-from tests.support.carrier import Receiver, running_receiver, running_simulator
+from tests.support.carrier import CONTROL, PRACTICE_KEY, Receiver, running_receiver, running_simulator
 from tests.support.carrier_cases import CASES, KEY, Case
 
 
@@ -30,11 +30,14 @@ class Customer:
 @asynccontextmanager
 async def desk_of(case: Case) -> AsyncIterator[httpx.AsyncClient]:
     """The carrier in process, for what needs no callbacks."""
-    app = create([Account(provider=case.provider, api_key=KEY, callback_url="http://127.0.0.1:9/")], pace=0)
+    account = Account(provider=case.provider, api_key=KEY, callback_url="http://127.0.0.1:9/")
+    app = create([account], key=PRACTICE_KEY, hosts=["carrier"], pace=0)
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://carrier", headers=case.headers) as client,
+        httpx.AsyncClient(
+            transport=transport, base_url="http://carrier", headers=CONTROL | case.headers
+        ) as client,
     ):
         yield client
 
@@ -46,7 +49,7 @@ async def customer_of(case: Case, **account: Any) -> AsyncIterator[Customer]:
         opened = Account(**{**keys, **case.account, **account})
         async with (
             running_simulator([opened]) as base_url,
-            httpx.AsyncClient(base_url=base_url) as client,
+            httpx.AsyncClient(base_url=base_url, headers=CONTROL) as client,
         ):
             yield Customer(case, client, receiver)
 

@@ -14,7 +14,7 @@ from receiver.app import App, providers_of
 from receiver.config import Settings
 from sender import loop
 from simulator.app import Account
-from tests.support.carrier import running, running_simulator
+from tests.support.carrier import CONTROL, running, running_simulator
 from tests.support.patience import PATIENCE
 
 CHANNEL, TOKEN, API_KEY = "sinch-us", "a-token-for-tests", "the-carriers-key"
@@ -141,9 +141,9 @@ async def _installation(
             headers = {"authorization": f"Bearer {await _key(settings)}"}
             async with (
                 httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE) as api,
-                httpx.AsyncClient(base_url=carrier_url, timeout=PATIENCE) as carrier,
+                httpx.AsyncClient(base_url=carrier_url, headers=CONTROL, timeout=PATIENCE) as carrier,
             ):
-                [account] = practice.accounts(settings, url)
+                [account] = practice.accounts(settings, url, carrier_url)
                 opened = await carrier.post("/practice/accounts", json=account.model_dump())
                 assert opened.is_success, opened.text
                 installed = Installation(api, carrier, settings, account)

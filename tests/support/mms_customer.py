@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from simulator.app import Account, create
-from tests.support.carrier import Receiver, running_receiver, running_simulator
+from tests.support.carrier import CONTROL, PRACTICE_KEY, Receiver, running_receiver, running_simulator
 
 KEY = "practice-key"
 
@@ -59,7 +59,7 @@ async def a_customer() -> AsyncIterator[Customer]:
         account = Account(provider="sinch_mms", api_key=KEY, callback_url=receiver.url)
         async with (
             running_simulator([account]) as base_url,
-            httpx.AsyncClient(base_url=base_url) as client,
+            httpx.AsyncClient(base_url=base_url, headers=CONTROL) as client,
         ):
             yield Customer(client, receiver)
 
@@ -67,12 +67,13 @@ async def a_customer() -> AsyncIterator[Customer]:
 @asynccontextmanager
 async def a_desk() -> AsyncIterator[httpx.AsyncClient]:
     """A carrier in process, without callbacks."""
-    app = create([Account(api_key=KEY, callback_url=None, service_id="4711")], pace=0)
+    account = Account(api_key=KEY, callback_url=None, service_id="4711")
+    app = create([account], key=PRACTICE_KEY, hosts=["carrier"], pace=0)
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(
-            transport=transport, base_url="http://carrier", headers={"x-api-key": KEY}
+            transport=transport, base_url="http://carrier", headers={**CONTROL, "x-api-key": KEY}
         ) as client,
     ):
         yield client
