@@ -235,7 +235,7 @@ async def _installed(run: Run, *, synchronous: bool) -> AsyncIterator[Installed]
         pair = await broken.replicated(synchronous=synchronous)
         await broken.simulate(port)
         await broken.serve(workers=2, POSTBACK_PRIVATE_NETWORKS=PRIVATE)
-        key = await broken.output("keys", "create", "--name", "faults")
+        key = await broken.output("keys", "create", "--name", "faults", "--scope", "read,send,admin")
         await broken.background("send")
         await broken.background("forward", POSTBACK_PRIVATE_NETWORKS=PRIVATE)
         journal = run.journal("synchronous" if synchronous else "asynchronous")

@@ -212,7 +212,7 @@ async def _installed() -> AsyncIterator[tuple[Machine, Apps, Carrier]]:
         await broken.simulate(port)
         await broken.serve(workers=2)
         await broken.background("send")
-        key = await broken.output("keys", "create", "--name", "faults")
+        key = await broken.output("keys", "create", "--name", "faults", "--scope", "read,send,admin")
         address = "http://{}:{}".format(*broken.address)
         async with (
             httpx.AsyncClient(

@@ -219,7 +219,7 @@ async def installed(**more: Any) -> AsyncIterator[Sending]:
         await broken.database()
         await broken.simulate(port)
         await broken.serve(workers=1)
-        key = await broken.output("keys", "create", "--name", "faults")
+        key = await broken.output("keys", "create", "--name", "faults", "--scope", "read,send,admin")
         address = "http://{}:{}".format(*broken.address)
         async with (
             httpx.AsyncClient(

@@ -9,6 +9,7 @@ class ApiKey(SQLModel, table=True):
     """The key itself is shown once; kept is a keyed hash of its secret part.
 
     ``scopes`` holds ``read``, ``send``, ``admin``; a key with ``channels`` sees nothing of the others.
+    ``last_used_at`` is up to a minute old.
     """
 
     __tablename__ = "api_key"
@@ -21,6 +22,8 @@ class ApiKey(SQLModel, table=True):
     secret_hash: bytes
     created_at: datetime = timestamp()
     revoked_at: datetime | None = timestamp(nullable=True)
+    expires_at: datetime | None = timestamp(nullable=True)
+    last_used_at: datetime | None = timestamp(nullable=True)
 
 
 class SecretKeyCheck(SQLModel, table=True):

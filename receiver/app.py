@@ -96,6 +96,7 @@ class App:
         self._pulse = Pulse(lambda: db.connect(settings.database_url))
         self._turns = Turns()
         self._sheet = Sheet(settings.data_dir, "receiver")
+        self._auth = Auth(self._engine, keys, rate=settings.api_rate)
         self._pages = api.app(self._lifespan)
         self._pages.state.context = Context(
             settings=settings,
@@ -107,7 +108,7 @@ class App:
             our_numbers=OurNumbers(settings.channels, providers),
             pulse=self._pulse,
             replies=replies,
-            auth=Auth(self._engine, keys, rate=settings.api_rate),
+            auth=self._auth,
             files=files,
             stream=self._stream,
             replay=Replay(settings, providers, keys, store),
@@ -164,6 +165,7 @@ class App:
                 await self._stream.finish()
                 await self._submit.close()
                 await self._ingest.close()
+                await self._auth.close()
                 with suppress(TimeoutError):  # a frozen server does not even say goodbye
                     async with asyncio.timeout(PATIENCE):
                         await self._engine.dispose()

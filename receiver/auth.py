@@ -28,6 +28,7 @@ from uuid_utils.compat import uuid7
 from models import ApiKey
 from receiver.db import snapshot
 from receiver.keyring import Keyring
+from receiver.keyuse import KeyUse
 from receiver.problems import Code, Problem
 from receiver.secrets import Secrets
 
@@ -103,6 +104,7 @@ class Auth:
     def __init__(self, engine: AsyncEngine, secrets: Secrets, rate: int) -> None:
         self._secrets, self._rate = secrets, rate
         self._keyring = Keyring(engine)
+        self._use = KeyUse(engine)
         self._buckets: OrderedDict[UUID, tuple[float, float]] = OrderedDict()
 
     def presented(self, authorization: str | None) -> Presented:
@@ -128,8 +130,14 @@ class Auth:
             or not self._secrets.matches(_PURPOSE, presented.key.encode(), key.secret_hash)
         ):
             raise _unknown()
+        if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
+            raise _unauthorized(f"This API key expired at {key.expires_at:%Y-%m-%dT%H:%M:%SZ}.")
+        self._use.note(key.id)
         channels = None if key.channels is None else frozenset(key.channels)
         return Principal(key.id, key.name, frozenset(key.scopes), channels)
+
+    async def close(self) -> None:
+        await self._use.close()
 
     def spend(self, principal: Principal) -> Allowance:
         """Takes one request out of the key's bucket. Raises ``Problem`` (429) when it is empty.
@@ -158,13 +166,23 @@ async def create_key(
     secrets: Secrets,
     *,
     name: str,
-    scopes: Collection[str] = (Scope.READ, Scope.SEND),
+    scopes: Collection[str] = (Scope.READ,),
     channels: Collection[str] | None = None,
+    expires_at: datetime | None = None,
 ) -> str:
-    """Makes a key and returns it, the only time. Raises ``ValueError`` for an empty name, a scope that does
-    not exist, or none at all."""
+    """Makes a key and returns it, the only time.
+
+    Without *channels* it sees all of them; without *expires_at* it works until it is revoked.
+
+    Raises ``ValueError`` for an empty name, a scope that does not exist or none at all, channels without a
+    name or none at all, and an end that is past.
+    """
     if not name.strip():
         raise ValueError("an API key needs a name")
+    if channels is not None and not (channels and all(channels)):
+        raise ValueError("a channel needs a name; leave channels out for all of them")
+    if expires_at is not None and expires_at <= datetime.now(UTC):
+        raise ValueError(f"{expires_at:%Y-%m-%dT%H:%M:%SZ} is past")
     unknown = sorted(set(scopes) - set(Scope))
     if unknown or not scopes:
         raise ValueError(
@@ -181,6 +199,7 @@ async def create_key(
         "secret_hash": secrets.keyed_hash(_PURPOSE, key.encode()),
         "created_at": datetime.now(UTC),
         "revoked_at": None,
+        "expires_at": expires_at,
     }
     async with engine.begin() as connection:
         await connection.execute(insert(ApiKey).values(values))

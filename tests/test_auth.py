@@ -94,7 +94,7 @@ async def test_only_a_hash_of_a_key_is_kept(api: Api) -> None:
     row = (await list_keys(api.engine))[-1]
 
     assert key.startswith(f"pb_{row.id.hex}.")
-    assert ("shop", ["read", "send"], ["a", "b"], None) == (
+    assert ("shop", ["read"], ["a", "b"], None) == (
         row.name,
         row.scopes,
         row.channels,

@@ -155,7 +155,7 @@ def test_no_process_of_an_installation_logs_a_text_a_number_or_a_credential(
 ) -> None:
     carrier, port = free_port(), free_port()
     (tmp_path / "postback.toml").write_text(settings(refusing_url, carrier))
-    code, key, said = commands.run("keys", "create", "--name", "canary", cwd=tmp_path)
+    code, key, said = commands.run("keys", "create", "--name", "canary", "--scope", "read,send", cwd=tmp_path)
     assert 0 == code, said
     serve = [sys.executable, "-c", SERVE, "serve", "--port", str(port)]
     url = f"http://127.0.0.1:{port}"

@@ -161,6 +161,7 @@ async def running(database_url: str, *, rate: int = 10_000) -> AsyncIterator[Api
         client.headers.update(await served.key("read", "send", "admin"))
         yield served
     await app.state.context.reader.close()
+    await app.state.context.auth.close()
     await engine.dispose()
 
 

@@ -39,7 +39,7 @@ class Bakery:
         self.processes: dict[str, Started] = {}
         self.start("carrier")
         self.start("up")
-        code, key, errors = run("keys", "create", "--name", "bakery", cwd=directory)
+        code, key, errors = run("keys", "create", "--name", "bakery", "--scope", "read,send", cwd=directory)
         assert 0 == code, errors
         headers = {"authorization": f"Bearer {key.strip()}"}
         self.desk = stack.enter_context(
