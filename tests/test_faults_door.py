@@ -13,7 +13,7 @@ from receiver.providers import PROVIDERS
 from tests.support.faults import tried
 
 
-@pytest.mark.parametrize("row", ["alike", "poison", "slow", "strangers", "fuzz"])
+@pytest.mark.parametrize("row", ["alike", "poison", "slow", "strangers", "bombs", "fuzz"])
 def test_a_row_at_the_door_holds_in_its_short_form(row: str, tmp_path: Path) -> None:
     assert tried(row, tmp_path)["acknowledged"] > 100
 
