@@ -35,6 +35,9 @@ _LONGEST_LINE, _MOST_VALUES, _DEEPEST = 16_000, 50, 4
 #: of one exception: those that it came of, or was made of, and the places that each went through
 _MOST_ERRORS, _MOST_PLACES = 10, 40
 
+#: of a URL behind its scheme
+_PASSWORD = re.compile(r"[^:/?]*:([^?]+)@")
+
 _secrets: set[str] = set()
 _known = re.compile(r"(?!)")
 
@@ -182,7 +185,8 @@ def _credentials(settings: Settings) -> Iterator[str]:
 
 def _of_database(url: str) -> Iterator[str]:
     """Passwords as the URL writes them and as they are; one that is not understood names none either."""
-    yield from filter(None, re.findall(r"://[^:/?]*:([^?]+)@", url))
+    if written := _PASSWORD.match(url.partition("://")[2]):
+        yield written[1]
     with suppress(db.DatabaseError):
         yield from db.address(url).secrets()
 

@@ -16,6 +16,7 @@ import orjson
 from starlette.types import Scope
 
 from models.events import Request
+from receiver import bounds
 from receiver.config import ChannelSettings, Network
 from receiver.providers.base import Provider
 from receiver.secrets import Secrets
@@ -27,6 +28,10 @@ _CALLBACK_URL = re.compile(r"(/hooks/[^/\s]+/)[^\s?#,;]+")
 _SECRET_PARAMETER = re.compile(
     rb"(?i)(^|[&;])((?:api|app|access|auth)?[-_]?(?:key|token)|secret|password|passwd|pass|pwd)=[^&;]*"
 )
+#: proxies between a caller and us that are looked at: one header may name thousands
+MOST_HOPS = 20
+#: characters of an address, its zone included; whatever else a proxy writes is kept no longer
+LONGEST_PEER = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +57,16 @@ def admitted(caller: Caller, channel: ChannelSettings) -> bool:
 
 
 def peer_of(scope: Scope, headers: Mapping[str, str], trusted: Sequence[Network]) -> str | None:
-    """The caller's address: the last one of ``X-Forwarded-For`` that is not a proxy we trust."""
+    """The caller's address: the last one of ``X-Forwarded-For`` that is not a proxy we trust, or the first of
+    `MOST_HOPS` where we trust them all."""
     client = scope.get("client")
     peer: str | None = client[0] if client else None
     if trusted and _within(peer, trusted):
-        for hop in reversed(headers.get("x-forwarded-for", "").split(",")):
+        hops = headers.get("x-forwarded-for", "").rsplit(",", MOST_HOPS)[-MOST_HOPS:]
+        for hop in reversed(hops):
             if not hop.strip():
                 break
-            peer = _without_port(hop.strip())
+            peer = bounds.shortened(_without_port(hop.strip()), LONGEST_PEER)
             if not _within(peer, trusted):
                 break
     return peer

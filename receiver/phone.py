@@ -11,8 +11,10 @@ import phonenumbers
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _SEPARATORS = re.compile(r"[\s().\-/]+")
-_ALPHANUMERIC = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 _&.\-]{1,11}")
+_ALPHANUMERIC = re.compile(r"(?=[^A-Za-z]{0,10}[A-Za-z])[A-Za-z0-9 _&.\-]{1,11}")
 SHORT_CODE = range(3, 9)
+#: characters of an E.164 number that may have other spellings, with one digit more than the plan has
+_LONGEST_SPELT = 17
 #: country -> what makes the shortest spelling of a number of it
 _RESPELLED = {
     "+52": [(re.compile(r"\A\+521?([2-9][0-9]{9})\Z"), r"+52\1")],
@@ -102,7 +104,6 @@ def spelling(number: str) -> str:
     return number
 
 
-@lru_cache(maxsize=65536)
 def spellings(number: str) -> tuple[str, ...]:
     """*number* first, then the other ways in which carriers and people write the number of the same line.
 
@@ -110,6 +111,12 @@ def spellings(number: str) -> tuple[str, ...]:
     behind the area code, or neither; those of Brazil a ninth digit, a 9 before the older eight, or not. Each
     is one line. ``receiver/sql/numbers.sql`` knows the same.
     """
+    # what may be of any length is not remembered
+    return _spellings(number) if number[:3] in _RESPELLED and len(number) <= _LONGEST_SPELT else (number,)
+
+
+@lru_cache(maxsize=65536)
+def _spellings(number: str) -> tuple[str, ...]:
     short = spelling(number)
     others: list[str] = [short]
     if re.fullmatch(r"\+52[2-9][0-9]{9}", short):

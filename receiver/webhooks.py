@@ -216,11 +216,10 @@ def _headers(scope: Scope) -> dict[str, str]:
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
     if len(headers) == len(raw):
         return headers
-    headers = {}
-    for raw_name, raw_value in raw:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
+    several: dict[str, list[str]] = {}
+    for name, value in raw:
+        several.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+    return {name: ", ".join(values) for name, values in several.items()}
 
 
 def _base(scope: Scope, headers: Mapping[str, str]) -> str:

@@ -156,6 +156,8 @@ INSTRUMENTS: dict[str, Instrument] = by_name(
     )
 )
 
+#: characters of a word that are masked; those of a label are fewer, so that none ends within a number
+_LOOKED_AT = 2 * UNMAPPED.longest
 _WORDS = {status: str(status) for status in (200, 202, 204, 401, 404, 413, 503)}
 _FAILED_PROOF = {401: "proof", 404: "token"}
 
@@ -201,7 +203,8 @@ def stored(channel: str, state: str, events: Sequence[Reported]) -> None:
                 lag = 0.0
             REPORT_LAG_SECONDS.observe(lag, channel)
         if event.type == "message.unmapped":
-            UNMAPPED.add(channel, masking.text(event.provider_status or event.provider_code or OTHER))
+            said = event.provider_status or event.provider_code or OTHER
+            UNMAPPED.add(channel, masking.text(said[:_LOOKED_AT]))
 
 
 def committed(writer: str, size: int, seconds: float) -> None:

@@ -29,7 +29,7 @@ from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
 from receiver.providers import answers, batch, cellcast_answers, cellcast_request, multipart, reading
 from receiver.providers.cellcast_common import REGION, CellcastApi
-from receiver.providers.reading import identifier, inner, message_text, national, text, word
+from receiver.providers.reading import identifier, inner, message_text, national, sentence, word
 
 #: Cellcast writes times without a zone; a capture of 2022 fits Melbourne's and Sydney's summer time alone
 ZONE = "Australia/Sydney"
@@ -91,7 +91,7 @@ class Cellcast(CellcastApi):
                 return cellcast_answers.accepted(fields)
         except Unreadable:
             return answers.by_http_status(answer)
-        said = text(fields.get("msg")) or text(inner(fields.get("error")).get("description"))
+        said = sentence(fields.get("msg")) or sentence(inner(fields.get("error")).get("description"))
         error = self.errors.get(verdict, ErrorClass.UNKNOWN)
         if error is ErrorClass.THROTTLED or answer.status == 429:
             return Outcome(

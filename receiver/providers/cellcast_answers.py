@@ -8,7 +8,7 @@ from models.events import Answer, Fate, Outcome, Unreadable
 from models.status import Status
 from receiver.providers import batch, reading
 from receiver.providers.cellcast_common import REGION
-from receiver.providers.reading import identifier, inner, national, text, word
+from receiver.providers.reading import identifier, inner, national, sentence, word
 
 Fields = Mapping[str, Any]
 
@@ -27,13 +27,13 @@ def granted(answer: Answer) -> Fields:
     if said == "NOT_FOUND":
         return {}
     if said != "SUCCESS":
-        raise Unreadable(f"the carrier answers {said or answer.status}: {text(fields.get('msg'))}")
+        raise Unreadable(f"the carrier answers {said or answer.status}: {sentence(fields.get('msg'))}")
     return fields
 
 
 def accepted(fields: Fields) -> Outcome:
     """Each number has an id of its own; those that were not taken are counted, and not named."""
-    taken = Outcome(Fate.ACCEPTED, status=Status.QUEUED, provider_message=text(fields.get("msg")))
+    taken = Outcome(Fate.ACCEPTED, status=Status.QUEUED, provider_message=sentence(fields.get("msg")))
     data = inner(fields.get("data"))
     messages = data.get("messages")
     named = [

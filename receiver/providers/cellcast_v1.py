@@ -27,7 +27,7 @@ from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
 from receiver.providers import answers, batch, cellcast_v1_request, multipart, reading
 from receiver.providers.cellcast_common import REGION, CellcastApi
-from receiver.providers.reading import identifier, inner, message_text, national, text, word
+from receiver.providers.reading import identifier, inner, message_text, national, sentence, word
 
 #: the documents say message; others have seen reply, and body is what the polled list has
 _TEXT_KEYS = ("message", "reply", "body", "text")
@@ -81,9 +81,9 @@ class CellcastV1(CellcastApi):
         except Unreadable:
             return answers.by_http_status(answer)
         said = (
-            text(fields.get("message"))
-            or text(fields.get("msg"))
-            or text(inner(fields.get("error")).get("error"))
+            sentence(fields.get("message"))
+            or sentence(fields.get("msg"))
+            or sentence(inner(fields.get("error")).get("error"))
         )
         meant = answers.by_http_status(answer)
         if granted is False and answer.status < 300:
@@ -160,7 +160,7 @@ def _granted(fields: Fields) -> bool | None:
 
 def _accepted(fields: Fields) -> Outcome:
     """Contacts that were not taken are named with their reason, all others were."""
-    taken = Outcome(Fate.ACCEPTED, status=Status.QUEUED, provider_message=text(fields.get("message")))
+    taken = Outcome(Fate.ACCEPTED, status=Status.QUEUED, provider_message=sentence(fields.get("message")))
     data = inner(fields.get("data"))
     named = [
         (
@@ -186,7 +186,7 @@ def _refuse(refused: dict[str, Outcome], entry: Any, error: ErrorClass) -> None:
             Fate.REFUSED,
             status=Status.REJECTED,
             provider_code=word(fields.get("errortype")),
-            provider_message=text(fields.get("error")),
+            provider_message=sentence(fields.get("error")),
             error=error,
         )
 

@@ -1,7 +1,8 @@
 """Tolerant readers for what carriers send: strict about sense, never about form.
 
 A field of the wrong type reads as absent; only a body without sense, or an id that no index can hold,
-raises ``Unreadable``.
+raises ``Unreadable``. What is no text of a person has a bound here, for every carrier: a word, a number or a
+sentence that goes beyond it is cut and goes on as one that nobody knows. The payload keeps it whole.
 """
 
 import json
@@ -14,12 +15,16 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from models.events import Unreadable
-from receiver import phone
+from receiver import bounds, phone
 from receiver.providers import shape
 
 E = TypeVar("E")
 
 LONGEST_ID = 255
+#: characters of a status word, a code or a time, none of which has fifty as carriers write them
+LONGEST_WORD = 64
+#: characters of what a carrier says in sentences
+LONGEST_SENTENCE = 1000
 #: a carrier's own keys are shorter; longer ones are not worth remembering
 _LONGEST_KEY = 64
 
@@ -137,15 +142,27 @@ def _storable(value: str) -> str:
     return value.replace("\0", "").encode("utf-8", "replace").decode()
 
 
-def word(value: Any) -> str | None:
-    """A word, a code or a number, without the blanks around it."""
+def stripped(value: Any) -> str | None:
+    """Text of any length without the blanks around it: for what is bounded elsewhere, or is a file."""
     kept = text(value)
     return kept and kept.strip()
 
 
+def word(value: Any, longest: int = LONGEST_WORD) -> str | None:
+    """A word or a code without the blanks around it, in at most *longest* characters."""
+    kept = stripped(value)
+    return kept and bounds.shortened(kept, longest)
+
+
+def sentence(value: Any) -> str | None:
+    """What a carrier says in words: its first `LONGEST_SENTENCE` characters, and how many follow."""
+    kept = text(value)
+    return kept and bounds.cut(kept, LONGEST_SENTENCE)
+
+
 def identifier(value: Any, name: str) -> str | None:
     """An id under which something is found again. Raises ``Unreadable`` when no index could hold it."""
-    found = word(value)
+    found = stripped(value)
     if found and len(found) > LONGEST_ID:
         raise Unreadable(f"the {name} is {len(found)} characters long; at most {LONGEST_ID} can be kept")
     return found
@@ -153,13 +170,13 @@ def identifier(value: Any, name: str) -> str | None:
 
 def number(value: Any) -> str | None:
     """A number that its carrier writes with the country code, with or without ``+``."""
-    found = word(value)
+    found = word(value, LONGEST_ID)
     return found and phone.international(found)
 
 
 def national(value: Any, region: str) -> str | None:
     """A number that its carrier writes as they do in *region*, or with the country code."""
-    found = word(value)
+    found = word(value, LONGEST_ID)
     if found is None or not _DIALLED.fullmatch(found):
         return found  # a name: of its letters, phonenumbers would make digits
     try:
@@ -169,7 +186,7 @@ def national(value: Any, region: str) -> str | None:
 
 
 def listed(value: Any, key: str) -> list[str]:
-    """Every text in *value*, in its order: a text, an object's *key*, or arrays of such."""
+    """Every text in *value*, of any length, in its order: a text, an object's *key*, or arrays of such."""
     found: list[str] = []
     waiting = deque([value])
     while waiting:
@@ -178,7 +195,7 @@ def listed(value: Any, key: str) -> list[str]:
             waiting.extendleft(reversed(item))
         elif isinstance(item, dict):
             waiting.appendleft(keyed(item).get(key))
-        elif written := word(item):
+        elif written := stripped(item):
             found.append(written)
     return found
 

@@ -30,10 +30,9 @@ from models.events import (
 )
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
-from receiver.phone import international
 from receiver.providers import answers, reading, sinch_mms_request
 from receiver.providers.base import Provider
-from receiver.providers.reading import identifier, message_text, moment, number, text, word
+from receiver.providers.reading import identifier, message_text, moment, number, sentence, text, word
 
 DAY = 86400
 FAILURES = frozenset(status for status, bit in STATUS_BIT.items() if bit & FAILURE_BITS)
@@ -125,7 +124,7 @@ class SinchMms(Provider):
                 provider_message_ids=(ids[0],) if ids[0] else (),
                 provider_template_id=ids[1],
                 status=Status.QUEUED,
-                provider_message=text(fields.get("statusdetails")),
+                provider_message=sentence(fields.get("statusdetails")),
             )
         if not code and (verdict != "failure" or answer.status in (429, 503)):
             return answers.by_http_status(answer)
@@ -134,7 +133,7 @@ class SinchMms(Provider):
             fate=Fate.THROTTLED if later else Fate.REFUSED,
             status=None if later else Status.REJECTED,
             provider_code=code or None,
-            provider_message=text(fields.get("errorinfo")) or text(fields.get("statusdetails")),
+            provider_message=sentence(fields.get("errorinfo")) or sentence(fields.get("statusdetails")),
             error=self.errors.get(code, ErrorClass.UNKNOWN),
             retry_after=answers.pause(answer) if later else None,
         )
@@ -166,7 +165,7 @@ class SinchMms(Provider):
             identity=(tracking_id or reference, code and code.upper(), _ending(said), sent_as, time),
             client_reference=reference,
             provider_code=code if failed else None,
-            provider_message=text(fields.get("statusdetails")) or said,
+            provider_message=sentence(fields.get("statusdetails")) or said,
             error=self.errors.get(reason, ErrorClass.UNKNOWN) if failed else None,
             sender=number(fields.get("from")),
             recipient=number(fields.get("to")),
@@ -204,7 +203,7 @@ class SinchMms(Provider):
             error=self.errors.get(code.upper(), ErrorClass.MEDIA_ERROR)
             if state is TemplateState.FAILED
             else None,
-            provider_message=text(fields.get("statusdetails")) or said,
+            provider_message=sentence(fields.get("statusdetails")) or said,
         )
 
 
@@ -221,7 +220,7 @@ def _inbound(fields: Fields, code: str | None) -> Inbound:
         identity=(tracking_id,) if tracking_id else (sender, recipient, word(fields.get("timestamp")), *urls),
         sender=sender,
         recipient=recipient,
-        participants=tuple(map(international, reading.listed(fields.get("copyto"), "number"))),
+        participants=tuple(number(one) or one for one in reading.listed(fields.get("copyto"), "number")),
         # the page knows no such field: the text is a .txt among the files
         text=message_text(fields.get("messagetext"), fields.get("text")),
         subject=text(fields.get("messagesubject")),

@@ -29,7 +29,7 @@ from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
 from receiver.providers import answers, reading, shape, sinch_signature, sinch_sms_request
 from receiver.providers.base import Provider
-from receiver.providers.reading import identifier, moment, number, text, word
+from receiver.providers.reading import identifier, moment, number, sentence, stripped, word
 from receiver.providers.sinch_sms_inbound import inbound
 
 DAY = 86400
@@ -148,7 +148,7 @@ class SinchSms(Provider):
             Fate.REFUSED,
             status=Status.REJECTED,
             provider_code=code,
-            provider_message=text(fields.get("text")),
+            provider_message=sentence(fields.get("text")),
             error=self.errors.get(code.lower(), ErrorClass.UNKNOWN),
         )
 
@@ -200,7 +200,7 @@ class SinchSms(Provider):
             ),
             client_reference=reference,
             provider_code=code,
-            provider_message=text(entry.get("statusmessage")),
+            provider_message=sentence(entry.get("statusmessage")),
             error=error if status in FAILURES else None,
             sender=number(entry.get("appliedoriginator")),
             recipient=None if recipient == EVERY else recipient,
@@ -213,14 +213,15 @@ class SinchSms(Provider):
 def _reference(fields: Fields) -> str | None:
     """The reference of whoever sent the batch. It may have 2,048 characters; one that no index holds is not
     ours, and the batch is known by its id."""
-    found = word(fields.get("clientreference"))
+    found = stripped(fields.get("clientreference"))
     return found if found and len(found) <= reading.LONGEST_ID else None
 
 
 def _recipient(value: Any) -> str | None:
     """The number by which a message of a batch is known, None where there is none to know it by."""
-    found = number(value)
-    return found if found and found != EVERY and len(found) <= reading.LONGEST_ID else None
+    written = stripped(value) or ""
+    found = number(written) if len(written) <= reading.LONGEST_ID else None
+    return found if found != EVERY else None
 
 
 def _common(fields: Fields, entries: list[dict[str, Any]]) -> Fields | None:

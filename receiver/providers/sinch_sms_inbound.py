@@ -12,11 +12,13 @@ from typing import Any
 
 from models.events import Inbound, MediaPart, Unreadable
 from receiver.providers import reading
-from receiver.providers.reading import identifier, message_text, moment, number, text, word
+from receiver.providers.reading import identifier, message_text, moment, number, stripped, text, word
 
 Fields = Mapping[str, Any]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+#: characters that Sinch takes of a reference, and those of a header of 140 octets
+LONGEST_REFERENCE, LONGEST_UDH = 2048, 280
 _SMIL = ("application/smil", "application/smil+xml")
 
 
@@ -36,11 +38,11 @@ def inbound(fields: Fields, type_: str) -> Inbound:
     received, sent = word(fields.get("receivedat")), word(fields.get("sentat")) or word(fields.get("sendat"))
     metadata: dict[str, Any] = {
         "operator_id": word(fields.get("operatorid")),
-        "client_reference": text(fields.get("clientreference")),
+        "client_reference": word(fields.get("clientreference"), LONGEST_REFERENCE),
         "sent_at": sent,
-        "udh": word(fields.get("udh")),
+        "udh": word(fields.get("udh"), LONGEST_UDH),
         "body_base64": text(body) if type_ == "mo_binary" and said is None else None,
-        "failed_media": [_facts(file) for file in files if word(file.get("url")) is None],
+        "failed_media": [_facts(file) for file in files if stripped(file.get("url")) is None],
     }
     media = tuple(part for file in files if (part := _part(file)) is not None)
     return Inbound(
@@ -66,7 +68,7 @@ def _decoded(body: Any) -> str | None:
     nothing: encoding it again gives the same bytes.
     """
     try:
-        found = base64.b64decode(word(body) or "", validate=True).decode()
+        found = base64.b64decode(stripped(body) or "", validate=True).decode()
     except (binascii.Error, ValueError):
         return None
     return None if _CONTROL.search(found) else message_text(found)
@@ -81,7 +83,7 @@ def _files(parts: Fields) -> Iterator[Fields]:
 
 def _part(file: Fields) -> MediaPart | None:
     """The file, None for one that Sinch could not keep (it has no address) and for SMIL."""
-    url, content_type = word(file.get("url")), word(file.get("contenttype"))
+    url, content_type = stripped(file.get("url")), word(file.get("contenttype"), reading.LONGEST_ID)
     if url is None or reading.extension(url) in ("smil", "smi"):
         return None
     if (content_type or "").partition(";")[0].strip().lower() in _SMIL:

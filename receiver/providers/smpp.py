@@ -14,7 +14,7 @@ _RECEIPT = re.compile(
     re.ASCII | re.IGNORECASE | re.DOTALL,
 )
 _FIELD = re.compile(r"\b(id|sub|dlvrd|submit date|done date|stat|err):[ ]?(\S+)", re.IGNORECASE)
-_TEXT = re.compile(r"\s+text:", re.IGNORECASE)
+_TEXT = re.compile(r"\stext:", re.IGNORECASE)
 
 
 def is_receipt(text: str) -> bool:
@@ -24,7 +24,7 @@ def is_receipt(text: str) -> bool:
 
 def line(text: str) -> str:
     """A receipt without the first characters of the message that it ends with."""
-    return _TEXT.split(text.strip(), maxsplit=1)[0]
+    return _TEXT.split(text.strip(), maxsplit=1)[0].rstrip()
 
 
 def fields(text: str) -> Mapping[str, str]:

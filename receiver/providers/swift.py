@@ -197,6 +197,6 @@ def _ids(result: Fields) -> Iterator[str]:
     """The ids by which reports may name the message: its own, and those of a long SMS's parts if they are as
     unique as its own."""
     parts = [found for found in reading.listed(result.get("parts"), "id") if _ULID.fullmatch(found)]
-    for found in dict.fromkeys([word(result.get("id")), *parts]):
+    for found in dict.fromkeys([reading.stripped(result.get("id")), *parts]):
         if found and len(found) <= reading.LONGEST_ID:
             yield found

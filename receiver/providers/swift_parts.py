@@ -42,7 +42,7 @@ def contents(data: Any) -> tuple[str | None, tuple[MediaPart, ...]]:
     for leaf in _leaves(data, 0)[:MOST]:
         headers = _headers(leaf)
         said = headers.get("contenttype", "")
-        kind = said.partition(";")[0].strip().lower()
+        kind = (reading.word(said.partition(";")[0], reading.LONGEST_ID) or "").lower()
         raw, decoded = _decoded(leaf, headers, kind)
         # a part that does not say what it is, is plain text (RFC 2045, 5.2), unless it had to be encoded
         if (kind.startswith("text/") and kind not in _TEXT_FILES) or not (kind or decoded):
@@ -102,7 +102,7 @@ def _name(headers: Mapping[str, str]) -> str | None:
         or _parameter(headers.get("contenttype", ""), "name")
         or headers.get("contentlocation", "")
     )
-    return reading.word(re.split(r"[/\\]", name)[-1])
+    return reading.word(re.split(r"[/\\]", name)[-1], reading.LONGEST_ID)
 
 
 def _parameter(header: str, name: str) -> str:

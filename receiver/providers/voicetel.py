@@ -28,7 +28,7 @@ from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
 from receiver.providers import answers, forms, reading, voicetel_answer, voicetel_fields, voicetel_request
 from receiver.providers.base import Provider
-from receiver.providers.reading import identifier, inner, keyed, text, word
+from receiver.providers.reading import identifier, inner, keyed, sentence, word
 from receiver.providers.voicetel_answer import Refusal
 from receiver.providers.voicetel_fields import Fields, opened, our_numbers
 
@@ -110,7 +110,7 @@ class VoiceTel(Provider):
                 Fate.ACCEPTED,
                 provider_message_ids=voicetel_answer.ids(fields),
                 status=Status.QUEUED,
-                provider_message=text(fields.get("message")),
+                provider_message=sentence(fields.get("message")),
             )
         refusal = voicetel_answer.refusal(fields, answer)
         return self._refused(refusal, answer) if refusal else answers.by_http_status(answer)
@@ -128,7 +128,7 @@ class VoiceTel(Provider):
         history = inner(fields.get("data"))
         records = history.get("messages")
         if not isinstance(records, list):
-            said = text(inner(fields.get("error")).get("message")) or "no list of messages"
+            said = sentence(inner(fields.get("error")).get("message")) or "no list of messages"
             raise Unreadable(f"the history was not told: HTTP {answer.status}, {said}")
         kind = word(history.get("type")) or "dlr"
 
@@ -154,16 +154,18 @@ class VoiceTel(Provider):
 
     def _report(self, fields: Fields) -> Report:
         receipt = fields.receipt()
-        found_id = identifier(fields.word("id") or receipt.get("id"), "id")
+        found_id = identifier(fields.stripped("id") or receipt.get("id"), "id")
         sender, recipient = fields.sides()
         if found_id is None and recipient is None:
             raise Unreadable(f"the receipt has neither an id nor a number; {_TELL_US}")
-        said = self._known(fields.word("status"), receipt.get("stat"))
-        code = fields.word("error") or receipt.get("err")
+        said = self._known(fields.word("status"), word(receipt.get("stat")))
+        code = fields.word("error") or word(receipt.get("err"))
         status = self.statuses.get(_folded(said))
         failed = status in FAILURES
         occurred_at = reading.timestamp(fields.word("time"))
-        time = occurred_at.isoformat() if occurred_at else fields.word("time") or receipt.get("done date")
+        time = (
+            occurred_at.isoformat() if occurred_at else fields.word("time") or word(receipt.get("done date"))
+        )
         numbers = (None, None) if found_id else (sender, recipient)
         return Report(
             provider_message_id=found_id,
@@ -171,7 +173,7 @@ class VoiceTel(Provider):
             status=status,
             identity=(found_id, *numbers, _folded(said), code, time),
             provider_code=code if failed else None,
-            provider_message=fields.text("error_text") or fields.receipt_line(),
+            provider_message=sentence(fields.text("error_text") or fields.receipt_line()),
             error=self._class_of(said, code) if failed else None,
             sender=sender,
             recipient=recipient,
@@ -190,7 +192,7 @@ class VoiceTel(Provider):
 
 
 def _inbound(fields: Fields) -> Inbound:
-    found_id = identifier(fields.word("id"), "id")
+    found_id = identifier(fields.stripped("id"), "id")
     sender, recipients = next(iter(fields.numbers("from")), None), fields.recipients()
     said, subject, media = fields.message_text(), fields.text("subject"), fields.media()
     if sender is None or not (said or subject or media or fields.has("text")):

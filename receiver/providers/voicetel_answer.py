@@ -11,7 +11,7 @@ from typing import Any
 
 from models.events import Answer
 from receiver.providers import reading
-from receiver.providers.reading import inner, text, word
+from receiver.providers.reading import inner, sentence, word
 
 _OPTED_OUT = re.compile(r"\bopt(ed)?[- ]?out|\bstop\b", re.IGNORECASE)
 _ENABLED = re.compile(r"\b(en|dis)abled\b", re.IGNORECASE)
@@ -43,9 +43,9 @@ def refusal(fields: Mapping[str, Any], answer: Answer) -> Refusal | None:
     if code is None and answer.status >= 300:
         code = str(answer.status)
     if current:
-        detail = text(current.get("message"))
+        detail = sentence(current.get("message"))
         return Refusal(code, _current_reason(code, detail or ""), detail)
-    detail = text(said) or text(inner(said).get("detail"))
+    detail = sentence(said) or sentence(inner(said).get("detail"))
     failed = (word(inner(said).get("reason")) or "").lower() == "failure"
     return Refusal(code, _reason(code, detail or "", failed=failed), detail)
 

@@ -49,6 +49,9 @@ class Fields:
     def word(self, name: str) -> str | None:
         return next((word for value in self._values(name) if (word := reading.word(value))), None)
 
+    def stripped(self, name: str) -> str | None:
+        return next((found for value in self._values(name) if (found := reading.stripped(value))), None)
+
     def text(self, name: str) -> str | None:
         return next((text for value in self._values(name) if (text := reading.text(value))), None)
 
@@ -140,7 +143,8 @@ class Fields:
         for value in self.found.values():
             for file in value if isinstance(value, list) else [value]:
                 if isinstance(file, File):
-                    kind, name = reading.word(file.content_type), reading.word(file.name)
+                    kind = reading.word(file.content_type, reading.LONGEST_ID)
+                    name = reading.word(file.name, reading.LONGEST_ID)
                     yield MediaPart("", kind, content=file.content, name=name)
 
 

@@ -24,6 +24,8 @@ from receiver.read.ids import (
 MAX_LIMIT = 200
 #: seconds; proxies give up on silent answers after a minute or less
 MAX_WAIT = 25
+#: words in one parameter
+MAX_WORDS = 50
 #: how far a list by status looks back unless told: no index serves a status, only the ids' time does
 LOOK_BACK = timedelta(days=30)
 
@@ -58,8 +60,9 @@ Number = Annotated[
 Seconds = Annotated[int, Field(ge=0, le=MAX_WAIT), BeforeValidator(_seconds)]
 Words = Annotated[
     tuple[Word, ...],
-    BeforeValidator(lambda value: value.split(",") if isinstance(value, str) else value),
-    Field(min_length=1, max_length=50),
+    # one more than may be is enough to refuse them all
+    BeforeValidator(lambda value: value.split(",", MAX_WORDS) if isinstance(value, str) else value),
+    Field(min_length=1, max_length=MAX_WORDS),
     WithJsonSchema({"type": "string", "pattern": "^[^,]{1,255}(,[^,]{1,255}){0,49}$"}),
 ]
 PayloadState = Literal["applied", "duplicate", "quarantined", "unverified"]
