@@ -18,6 +18,7 @@ import structlog
 from receiver import db, optouts, secrets
 from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable
 from receiver.config import Settings
+from receiver.endless import beside
 from receiver.http import FETCH_DEADLINE, Gone, Hopeless, NotSent, Unfetchable, fetch
 from receiver.media import LARGEST_RECEIVED, Store, store_of
 from receiver.metrics.definitions import MEDIA
@@ -197,10 +198,5 @@ async def alongside(settings: Settings, pace: Pace = WEB) -> AsyncIterator[None]
     """
     keys = secrets.load(settings)
     fetching = Fetching(settings, store_of(settings, keys), optouts.configured(settings, keys), pace)
-    task = asyncio.create_task(fetching.run())
-    try:
+    async with beside(fetching.run()):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

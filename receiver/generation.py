@@ -8,7 +8,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import asyncpg
 import structlog
@@ -16,6 +16,7 @@ import structlog
 from receiver import db, sql
 from receiver.config import Settings
 from receiver.db import DatabaseError
+from receiver.endless import beside
 
 log = structlog.get_logger()
 
@@ -53,13 +54,8 @@ class Watch:
     @asynccontextmanager
     async def alongside(self) -> AsyncIterator[None]:
         """Watches beside the work of a process."""
-        task = asyncio.create_task(self._run())
-        try:
+        async with beside(self._run()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _run(self) -> None:
         while not self._too_old:

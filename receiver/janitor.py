@@ -7,7 +7,7 @@ have now it leaves to the next run.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
@@ -19,6 +19,7 @@ import structlog
 from models.reference import INTERNAL
 from receiver import db, partitions
 from receiver.config import Settings
+from receiver.endless import beside
 from receiver.media import place_of, unused
 from receiver.media.unused import Freed
 from receiver.partitions import Busy, Partition
@@ -152,13 +153,8 @@ async def _batch(connection: Connection, statement: str, *arguments: object) -> 
 @asynccontextmanager
 async def alongside(settings: Settings, *, look: float = LOOK) -> AsyncIterator[None]:
     """Runs it every `SPACING` beside the work of a process, in one process of all that share the database."""
-    task = asyncio.create_task(_keep_tidy(settings, look))
-    try:
+    async with beside(_keep_tidy(settings, look)):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def _keep_tidy(settings: Settings, look: float) -> None:

@@ -18,6 +18,7 @@ from uuid import UUID
 import asyncpg
 
 from receiver import db
+from receiver.endless import beside
 from receiver.rows import new_id
 from receiver.sql import qualified
 from receiver.waiting import Waiting
@@ -87,12 +88,10 @@ class Redactions:
     @asynccontextmanager
     async def heeded(self, holder: Holder) -> AsyncIterator[None]:
         """For as long as *holder* keeps content."""
-        task = asyncio.create_task(self._follow(holder))
         try:
-            yield
+            async with beside(self._follow(holder)):
+                yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
             holder.forget(None)
             await holder.quiet()
             await self._release()

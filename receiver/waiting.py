@@ -1,10 +1,10 @@
-"""Who waits for something that is away says so once, with the reason, and once that the wait is over.
+"""Tells once that something is waited for, with the reason, and once that the wait is over.
 
 What polls fails at every turn of its loop; a line for each would bury what else is in the log (docs/logs.md).
 """
 
 import time
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 import asyncpg
 import structlog
@@ -31,7 +31,8 @@ class Waiting:
 
     def __init__(self, component: str) -> None:
         self._component = component
-        self._parties: WeakSet[object] = WeakSet()
+        #: by identity, so that anything may be one
+        self._parties: WeakValueDictionary[int, object] = WeakValueDictionary()
         self._told: set[str] = set()
         self._since = 0.0
 
@@ -40,7 +41,7 @@ class Waiting:
         failure of a wait, and at the first of each other kind."""
         if not len(self._parties):
             self._since, self._told = time.monotonic(), set()
-        self._parties.add(party)
+        self._parties[id(party)] = party
         kind = "away" if isinstance(error, _AWAY) else type(error).__name__
         if kind not in self._told:
             self._told.add(kind)
@@ -48,8 +49,6 @@ class Waiting:
 
     def worked(self, party: object) -> None:
         """*party* did its work. Told when nobody waits any more, and somebody did."""
-        if party in self._parties:
-            self._parties.discard(party)
-            if not len(self._parties):
-                waited = round(time.monotonic() - self._since, 1)
-                log.warning("going on", component=self._component, waited=waited)
+        if self._parties.pop(id(party), None) is not None and not len(self._parties):
+            waited = round(time.monotonic() - self._since, 1)
+            log.warning("going on", component=self._component, waited=waited)

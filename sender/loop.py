@@ -13,6 +13,7 @@ from receiver import db, optouts, secrets, spool, spooled
 from receiver.config import Settings
 from receiver.correlate import sources
 from receiver.drain import Drain
+from receiver.endless import beside
 from receiver.fetching import Fetching
 from receiver.http import Client
 from receiver.ingest import Ingest
@@ -83,15 +84,14 @@ async def _send(settings: Settings, providers: Mapping[str, Provider], stop: asy
             Fetching(settings, store, opt_outs).run(),
             listen(settings, wake),
         ]
-        running = [asyncio.create_task(task) for task in tasks]
         log.info("sending", channels=sorted(settings.channels))
         try:
-            await stop.wait()
+            async with beside(*tasks):
+                try:
+                    await stop.wait()
+                finally:
+                    settling.stop()
         finally:
-            settling.stop()
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
             await asyncio.gather(*(sender.finish(GRACE) for sender in senders))
 
 

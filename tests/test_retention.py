@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
 from models.events import Inbound, MediaPart
 from receiver import janitor, partitions
@@ -21,6 +22,7 @@ from receiver.media.disk import Disk
 from receiver.retention import SWEEPS, Cutoffs
 from tests.support.functions import called
 from tests.support.idle import idle
+from tests.support.inbound import eventually
 from tests.support.store import SCHEMA, THEM, US, arrival, postback, send, store, told
 from tests.test_partitions import at, stored_at
 
@@ -346,3 +348,12 @@ async def add_file(connection: Any, file_id: UUID, digest: bytes) -> None:
 def age(path: Path, *, days: int) -> None:
     then = time.time() - days * 86400
     os.utime(path, (then, then))
+
+
+async def test_it_is_tidied_up_round_after_round(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(janitor, "SPACING", timedelta(0))
+    with capture_logs() as logged:
+        async with janitor.alongside(keeping(database_url, tmp_path), look=0.01):
+            await eventually(lambda: ["tidied up"] * 3 == [line["event"] for line in logged[:3]])

@@ -8,10 +8,12 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import pytest
 from structlog.testing import capture_logs
 
 from postback.embedded import EmbeddedPostgres
 from receiver import migrate
+from receiver.config import Settings
 from receiver.db import Unreachable
 from receiver.waiting import Waiting
 from tests.support import commands, store
@@ -70,6 +72,18 @@ def test_a_party_that_is_gone_keeps_nobody_waiting() -> None:
         waiting.worked(party)
 
     assert "going on" == logged[-1]["event"]
+
+
+@pytest.mark.parametrize("party", [Settings.model_construct(), Party()])
+def test_anything_may_be_a_party(party: object) -> None:
+    """A party without a hash, as settings are, ended the task that wanted to say that it goes on."""
+    waiting = Waiting("tidying up")
+    with capture_logs() as logged:
+        waiting.worked(party)
+        waiting.failed(party, OSError("away"))
+        waiting.worked(party)
+
+    assert ["waiting", "going on"] == [line["event"] for line in logged]
 
 
 async def test_the_log_does_not_grow_with_the_time_that_postgres_is_away(tmp_path: Path) -> None:

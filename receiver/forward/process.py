@@ -10,6 +10,7 @@ import structlog
 from models import Subscriber
 from receiver import secrets
 from receiver.config import Settings
+from receiver.endless import beside
 from receiver.forward.journal import Journal
 from receiver.forward.letters import Letters
 from receiver.forward.line import FEED, Line
@@ -77,11 +78,8 @@ class _Forwarder:
         return self._secrets.keyed_hash("lane", number.encode()).hex()
 
     async def _work(self, stop: asyncio.Event) -> None:
-        tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._keep_books())]
-        await stop.wait()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        async with beside(self._watch(), self._keep_books()):
+            await stop.wait()
         lines = [line for line, _ in self._lines.values()]
         for _, task in self._lines.values():
             task.cancel()
