@@ -37,3 +37,6 @@ async def beside(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
                     task.cancel()
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from None
+    finally:
+        for work in works:
+            work.close()  # one that was cancelled before it began was never awaited

@@ -45,7 +45,8 @@ class Waiting:
         kind = "away" if isinstance(error, _AWAY) else type(error).__name__
         if kind not in self._told:
             self._told.add(kind)
-            log.warning("waiting", component=self._component, reason=f"{type(error).__name__}: {error}")
+            reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+            log.warning("waiting", component=self._component, reason=reason)
 
     def worked(self, party: object) -> None:
         """*party* did its work. Told when nobody waits any more, and somebody did."""
