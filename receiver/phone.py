@@ -52,9 +52,11 @@ def international(raw: str) -> str:
 
 @lru_cache(maxsize=65536)
 def parse(raw: str, region: str) -> str:
-    """A recipient as a person writes it. Raises ``InvalidNumber``.
+    """Returns a recipient as a person or a carrier writes it in E.164 form. Raises ``InvalidNumber``.
 
-    Accepts what is possible, not only what is assigned: +12003004000 is in every carrier's examples.
+    Accepts a number that is possible, assigned or not: +12003004000 is in every carrier's examples. Accepts a
+    spelling that no numbering plan has any more, such as +521…, where another one of `spellings` is possible:
+    carriers write so, and are answered so.
     """
     if is_short_code(raw):
         # before any parsing: phonenumbers makes +128444 of the short code 28444
@@ -65,9 +67,14 @@ def parse(raw: str, region: str) -> str:
         raise InvalidNumber("must be a phone number in E.164 form, like +12065550123") from None
     # is_possible_number would let 555-0123 pass, which only its neighbours can dial, as +15550123
     verdict = phonenumbers.is_possible_number_with_reason(number)
-    if number.extension or verdict != phonenumbers.ValidationResult.IS_POSSIBLE:
+    written = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    if not number.extension and verdict == phonenumbers.ValidationResult.IS_POSSIBLE:
+        return written
+    shortest = spelling(written)
+    if number.extension or shortest == written:
         raise InvalidNumber("is not a possible phone number; write it in E.164 form, like +12065550123")
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    parse(shortest, region)
+    return written
 
 
 def sender(raw: str, region: str) -> str:

@@ -55,6 +55,14 @@ def test_each_way_names_all_the_others_and_itself_first(ways: Sequence[str]) -> 
         assert set(ways) == set(phone.spellings(way))
 
 
+@pytest.mark.parametrize("way", [way for ways in PEOPLE.values() for way in ways])
+def test_a_person_can_be_written_to_in_every_way(way: str) -> None:
+    """A carrier that says +521… of who wrote would not be answered else."""
+    assert phone.parse(way, "US") in phone.spellings(way)
+    if way.startswith("+52"):
+        assert way == phone.parse(way, "US")
+
+
 @pytest.mark.parametrize("number", STRANGERS)
 def test_any_other_number_has_one_way(number: str) -> None:
     assert (number,) == phone.spellings(number)
