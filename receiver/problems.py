@@ -159,8 +159,15 @@ class Problem(Exception):
 
 
 def invalid(pointer: str, detail: str, code: Code | str = Code.INVALID_FIELD) -> Problem:
-    """One field that cannot be as it is."""
-    return Problem(code, f"{pointer}: {detail}", errors=[FieldError(pointer=pointer, detail=detail)])
+    """Returns the refusal of one field. With the empty *pointer* it refuses the body or the query as a whole,
+    and *detail* has to be a sentence."""
+    error = FieldError(pointer=pointer, detail=detail)
+    return Problem(code, summary(error), errors=[error])
+
+
+def summary(error: FieldError) -> str:
+    """Returns what is wrong, and with which field."""
+    return f"{error.pointer}: {error.detail}" if error.pointer else error.detail
 
 
 def not_found() -> Problem:

@@ -79,6 +79,24 @@ async def test_every_operation_whose_body_may_be_left_out_holds_it_to_its_fields
         assert 415 == (await asked(receiver, method, path, b"nonsense=1", FORM)).status_code
 
 
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"[]", "The body must be a JSON object."),
+        (b"{", "The body is not JSON: unexpected end of data: line 1 column 2 (char 1)."),
+        (b'{"up_to": 5}', "/up_to: must be a UUID"),
+        (b'{"up_to": "the last one"}', "/up_to: must be a UUID"),
+        (b'{"upto": null}', "/upto: there is no such field"),
+    ],
+)
+async def test_a_refusal_is_a_sentence_and_not_in_the_words_of_python(
+    receiver: Receiver, body: bytes, detail: str
+) -> None:
+    answer = await asked(receiver, "POST", "/v1/conversations/{id}/read", body, JSON)
+
+    assert detail == answer.json()["detail"]
+
+
 async def test_an_empty_body_and_an_empty_object_are_no_body(receiver: Receiver) -> None:
     for method, path in described(takes_body=False) + described(takes_body=True):
         without = (await asked(receiver, method, path, b"", {})).status_code

@@ -166,6 +166,7 @@ async def test_a_rotation_shows_the_new_secret(api: Api) -> None:
     ("body", "pointer"),
     [
         ({"grace_seconds": -1}, "/grace_seconds"),
+        ({"grace_seconds": True}, "/grace_seconds"),
         ({"grace_seconds": 7 * 86400 + 1}, "/grace_seconds"),
         ({"grace_seconds": "soon"}, "/grace_seconds"),
         ({"grace": 5}, "/grace"),

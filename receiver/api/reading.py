@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from receiver.bounds import shortened
 from receiver.in_hand import IN_HAND, Body, Crowded
-from receiver.problems import Code, FieldError, Problem, invalid, unavailable
+from receiver.problems import Code, FieldError, Problem, invalid, summary, unavailable
 
 Model = TypeVar("Model", bound=BaseModel)
 Place = TypeVar("Place")
@@ -37,6 +37,23 @@ LONGEST_STEP, LONGEST_DETAIL = 100, 500
 
 #: an Idempotency-Key as it is usually sent, or the structured-field string that the draft asks for
 KEY_PATTERN = r'^([!#-~]([ -~]{0,253}[!-~])?|"([ !#-\[\]-~]|\\["\\]){1,255}")$'
+#: for what pydantic would say in the words of Python
+_WORDS = {
+    "extra_forbidden": "there is no such field",
+    "missing": "is required",
+    "uuid_type": "must be a UUID",
+    "uuid_parsing": "must be a UUID",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be a text",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+}
 _CODES = {"extra_forbidden": Code.UNKNOWN_FIELD, "invalid_cursor": Code.INVALID_CURSOR}
 
 
@@ -62,9 +79,11 @@ def _pairs(request: Request) -> list[tuple[str, str]]:
             written, keep_blank_values=True, errors="surrogateescape", max_num_fields=MAX_PARAMETERS
         )
     except ValueError:
-        raise invalid("", f"has more than {MAX_PARAMETERS} parameters") from None
+        raise invalid("", f"The query has more than {MAX_PARAMETERS} parameters.") from None
     if not all(_is_text(name) for name, _ in pairs):
-        raise invalid("", "has a parameter whose name is not percent-encoded UTF-8", Code.UNKNOWN_FIELD)
+        raise invalid(
+            "", "The query has a parameter whose name is not percent-encoded UTF-8.", Code.UNKNOWN_FIELD
+        )
     return pairs
 
 
@@ -96,19 +115,19 @@ def _announced(request: Request) -> bool:
 def _object(request: Request, given: bytes, model: type[BaseModel]) -> dict[str, Any]:
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if not model.model_fields and media_type != "application/json":
-        raise invalid("", "this operation takes no body")
+        raise invalid("", "This operation takes no body.")
     if media_type != "application/json":
         raise Problem(
             Code.INVALID_FIELD, "The body must be JSON; send Content-Type: application/json.", status=415
         )
     if given.count(b"[") + given.count(b"{") > MAX_BRACKETS:
-        raise invalid("", f"is too much: a body holds {MAX_VALUES} values at most")
+        raise invalid("", f"The body is too much: it may hold {MAX_VALUES} values.")
     try:
         content = orjson.loads(given)
     except orjson.JSONDecodeError as error:
-        raise invalid("", f"is not JSON: {error}") from None
+        raise invalid("", f"The body is not JSON: {error}.") from None
     if not isinstance(content, dict):
-        raise invalid("", "must be a JSON object")
+        raise invalid("", "The body must be a JSON object.")
     return content
 
 
@@ -189,11 +208,11 @@ def _flaws(given: Any) -> Iterator[tuple[list[str | int], str]]:
                 yield where, f"is nested deeper than {MAX_DEPTH} levels"
             room -= len(value)
             if room < 0:
-                yield where, f"is too much: a body holds {MAX_VALUES} values at most"
+                yield where, f"The body is too much: it may hold {MAX_VALUES} values."
             items = value.items() if isinstance(value, dict) else enumerate(value)
             for key, item in items:
                 if isinstance(key, str) and "\0" in key:
-                    yield where, "has a name that holds a NUL character"
+                    yield where, "There is a name that holds a NUL character."
                 waiting.append(([*where, key], item))
 
 
@@ -202,13 +221,12 @@ def _problem(error: ValidationError) -> Problem:
     errors = [FieldError(pointer=_pointer(one["loc"]), detail=_detail(one)) for one in found[:MAX_ERRORS]]
     code = _CODES.get(found[0]["type"], Code.INVALID_FIELD)
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return Problem(code, f"{errors[0].pointer}: {errors[0].detail}{more}", errors=errors)
+    return Problem(code, summary(errors[0]) + more, errors=errors)
 
 
 def _detail(error: ErrorDetails) -> str:
-    if error["type"] == "extra_forbidden":
-        return "there is no such field"
-    return shortened(error["msg"].removeprefix("Value error, "), LONGEST_DETAIL)
+    told = _WORDS.get(error["type"], error["msg"]).removeprefix("Value error, ")
+    return shortened(told.replace("Input should be", "must be", 1), LONGEST_DETAIL)
 
 
 def _pointer(steps: Any) -> str:
