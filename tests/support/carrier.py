@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from receiver.app import App
+from receiver.protocol import BoundedProtocol
 from simulator.app import Account, create
 from simulator.door import KEY_HEADER
 from simulator.server import Server, config, listener
@@ -23,10 +25,16 @@ CONTROL = {KEY_HEADER: PRACTICE_KEY}
 
 @asynccontextmanager
 async def running(app: Callable[..., Awaitable[None]]) -> AsyncIterator[str]:
-    """Runs any ASGI application under uvicorn and yields its base URL, without a slash at its end."""
+    """Runs any ASGI application under uvicorn and yields its base URL, without a slash at its end.
+
+    The receiver is served by its own protocol, which its stream of events needs.
+    """
     with listener("127.0.0.1", 0) as sock:
         accepting = asyncio.Event()
-        server = Server(config(app, patience=3), accepting=accepting.set)
+        served = config(app, patience=3)
+        if isinstance(app, App):
+            served.http = BoundedProtocol
+        server = Server(served, accepting=accepting.set)
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         waiting = asyncio.create_task(accepting.wait())
         try:
