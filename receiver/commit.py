@@ -2,7 +2,8 @@
 
 While one batch commits the next one gathers, so batches grow with the load and a lone caller waits for
 nobody. A batch has a second from the moment its first item came; then its connection is terminated (a pool's
-acquire and a statement time-out would both wait for a frozen server) and its callers are told.
+acquire and a statement time-out would both wait for a frozen server) and its callers are told. A connection
+that is still being opened then is not given up: it is there for a later batch.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import structlog
 
 from receiver.db import DatabaseError, let_go
 from receiver.metrics.definitions import committed, not_committed
+from receiver.opening import Opening
 
 log = structlog.get_logger()
 
@@ -83,7 +85,7 @@ class GroupCommit(Generic[Item, Result]):
         patient: bool = True,
         name: str = "",
     ) -> None:
-        self._connect = connect
+        self._opening = Opening(connect)
         self._write = write
         self._batch = batch
         self._weigh, self._size = weigh, size
@@ -105,6 +107,7 @@ class GroupCommit(Generic[Item, Result]):
         self._refused = 0
 
     def open(self) -> None:
+        self._opening.begin()
         self._lane = asyncio.create_task(self._run())
 
     async def close(self) -> None:
@@ -113,6 +116,7 @@ class GroupCommit(Generic[Item, Result]):
         self._arrived.set()
         if self._lane:
             await self._lane
+        await self._opening.close()
         await self._drop(gently=True)
 
     @property
@@ -178,7 +182,7 @@ class GroupCommit(Generic[Item, Result]):
         while True:
             fresh = self._connection is None or self._connection.is_closed()
             if self._connection is None or fresh:
-                self._connection = await self._connect()
+                self._connection = await self._opening.connection()
             try:
                 self._undecided = True
                 return await self._write(self._connection, items)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import asyncpg
 import structlog
@@ -64,7 +65,10 @@ class Fetching:
         self._freed = asyncio.Event()
         # a try has a number, and the word of an earlier one is void: twice written is once written
         self._settlements = GroupCommit[Settled, bool](
-            lambda: db.connect(settings.database_url), self._write, repeatable=True, name="media"
+            partial(db.prepared, settings.database_url, self._settle),
+            self._write,
+            repeatable=True,
+            name="media",
         )
 
     async def run(self) -> None:

@@ -81,11 +81,10 @@ class Ingest:
                FROM postback.ingest($1, $2, $3, $4, $5, $6)""",
             schema,
         )
-        connect = partial(db.connect, database_url)
-        self._alone = Alone[_Prepared, str](connect, self._write)
+        self._alone = Alone[_Prepared, str](partial(db.connect, database_url), self._write)
         # payload ids are made before the first try, and events have keys: twice written is once written
         self._committer = GroupCommit[_Prepared, str](
-            connect,
+            partial(db.prepared, database_url, self._statement),
             self._write,
             weigh=_weight,
             size=_size,

@@ -97,7 +97,7 @@ class SendCommit:
 
     async def _connect(self) -> Connection:
         self._clock.forget()
-        return await db.connect(self._url)
+        return await db.prepared(self._url, self._statement)
 
     async def _write(self, connection: Connection, batch: Sequence[Accepted]) -> list[Earlier | None]:
         if not self._clock.known:

@@ -165,6 +165,54 @@ async def test_the_code_of_an_error_tells_whether_the_item_or_postgres_is_ill(
     assert meaning is type(answer)
 
 
+async def test_a_connection_that_takes_longer_to_open_than_a_batch_has_is_there_for_a_later_one(
+    url: str,
+) -> None:
+    tries = list[int]()
+
+    async def connect_slowly() -> Any:
+        tries.append(len(tries))
+        await asyncio.sleep(1.2 * PATIENCE)
+        return await db.prepared(url, "SELECT 1")
+
+    committer: Committer = GroupCommit(connect_slowly, write)
+    committer.open()
+    [early] = await put_all(committer, ["1"])
+    async with asyncio.timeout(20):
+        while isinstance(late := (await put_all(committer, ["2"]))[0], Unavailable):
+            pass
+    await committer.close()
+
+    assert Unavailable is type(early)
+    assert "kept 2" == late
+    assert [2] == await fetched(url, "SELECT array_agg(id) FROM kept")
+
+
+async def test_a_connection_is_opened_before_the_first_item_comes(url: str) -> None:
+    opened = asyncio.Event()
+
+    async def connect_and_tell() -> Any:
+        connection = await db.connect(url)
+        opened.set()
+        return connection
+
+    committer: Committer = GroupCommit(connect_and_tell, write)
+    committer.open()
+    async with asyncio.timeout(20):
+        await opened.wait()
+    await committer.close()
+
+
+async def test_a_prepared_connection_knows_the_types_of_its_statements(url: str) -> None:
+    statement = "SELECT $1::commits.kept[]"
+    connection, asked = await db.prepared(url, statement), list[str]()
+    with connection.query_logger(lambda query: asked.append(query.query)):
+        await connection.fetch(statement, [(1,)])
+    await connection.close()
+
+    assert [statement] == asked
+
+
 async def test_an_error_quotes_no_row(url: str) -> None:
     """Postgres shows the failing row in the details of an error, and these words reach a log."""
     async with committing(url) as committer:

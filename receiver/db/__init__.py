@@ -4,7 +4,7 @@ from receiver.db.address import CONNECT_TIMEOUT, Address, address
 from receiver.db.connecting import MINIMUM_VERSION, Mode, connect, mode
 from receiver.db.connection import Connection
 from receiver.db.errors import DatabaseError, Full, Unreachable, is_of_content
-from receiver.db.pools import connected, engine, let_go, pool, pooled, snapshot
+from receiver.db.pools import connected, engine, let_go, pool, pooled, prepared, snapshot
 from receiver.db.ready import START_PATIENCE, check, reached
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "mode",
     "pool",
     "pooled",
+    "prepared",
     "reached",
     "snapshot",
 ]

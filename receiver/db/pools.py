@@ -100,6 +100,22 @@ async def connected(database_url: str) -> AsyncIterator[Connection]:
     await let_go(connection)
 
 
+async def prepared(database_url: str, *statements: str) -> Connection:
+    """Opens a connection whose driver knows the types of *statements*. Raises ``DatabaseError``.
+
+    The driver asks for them once for each connection, which takes longer than most statements do.
+    """
+    connection = await connect(database_url)
+    try:
+        async with connection.transaction():
+            for statement in statements:
+                await connection.prepare(statement)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
 @asynccontextmanager
 async def pooled(pool: "asyncpg.Pool[Any]", within: float) -> AsyncIterator[Connection]:
     """A connection of *pool*, waited for *within* seconds. It does not go back after a failure: the pool

@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import asyncpg
@@ -30,10 +31,13 @@ class Outbox:
         self._lapse = qualified("SELECT postback.lapse($1, $2, $3)", schema)
         self._pool: asyncpg.Pool[asyncpg.Record]
         self._begins = GroupCommit[Claim, PendingCall | None](
-            self._connect, self._write_begins, repeatable=True, name="calls"
+            partial(db.prepared, database_url, self._begin), self._write_begins, repeatable=True, name="calls"
         )
         self._settlements = GroupCommit[Settlement, None](
-            self._connect, self._write_settlements, repeatable=True, name="settlements"
+            partial(db.prepared, database_url, self._settle),
+            self._write_settlements,
+            repeatable=True,
+            name="settlements",
         )
 
     async def open(self) -> None:
@@ -102,9 +106,6 @@ class Outbox:
         async with db.pooled(self._pool, PATIENCE) as connection:
             rows: list[asyncpg.Record] = await connection.fetch(statement, *values, timeout=PATIENCE)
             return rows
-
-    async def _connect(self) -> Connection:
-        return await db.connect(self._url)
 
     async def _write_begins(
         self, connection: Connection, claims: Sequence[Claim]
