@@ -23,7 +23,7 @@ from receiver import fetching
 from receiver import forward as forwarding
 from receiver.app import providers_of
 from receiver.config import ConfigError, Settings
-from receiver.db import DatabaseError, reached
+from receiver.db import DatabaseError, of_losing, reached
 from receiver.generation import Watch
 from receiver.janitor import SELDOM, alongside
 from receiver.serve import StartError, bind
@@ -61,7 +61,10 @@ def main() -> None:
         print(error, file=sys.stderr)
         sys.exit(1)
     except Exception as error:  # Python would show what it quotes
-        log.critical("ended by an error", exc_info=error)
+        if lost := of_losing(error):
+            print(lost, file=sys.stderr)
+        else:
+            log.critical("ended by an error", exc_info=error)
         sys.exit(1)
 
 

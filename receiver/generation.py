@@ -32,11 +32,16 @@ class TooOld(DatabaseError):
 
 async def check(database_url: str, schema: str) -> None:
     """Raises ``TooOld``, and ``DatabaseError`` where there is no database."""
-    async with db.connected(database_url) as connection:
-        if await connection.fetchval("SELECT to_regtype($1)", f'"{schema}".{sql.ours().mark}') is None:
-            raise TooOld(
-                f'The schema "{schema}" has no functions of this version of Postback; run: postback migrate'
-            )
+    mark = f'"{schema}".{sql.ours().mark}'
+    try:
+        async with db.connected(database_url) as connection:
+            found = await connection.fetchval("SELECT to_regtype($1)", mark)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise db.of_connecting(error) from None
+    if found is None:
+        raise TooOld(
+            f'The schema "{schema}" has no functions of this version of Postback; run: postback migrate'
+        )
 
 
 class Watch:
@@ -64,7 +69,7 @@ class Watch:
                 await check(self._settings.database_url, self._settings.db_schema)
             except TooOld:
                 self._too_old = True
-            except (DatabaseError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (DatabaseError, OSError):
                 continue  # it is away, and others say so
         log.critical(
             "too old for the database: its functions are gone since a later version migrated; ending, to be "

@@ -7,8 +7,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import asyncpg
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
+from postback import cli
 from receiver import db
 from receiver.db import DatabaseError, Full, Unreachable
 from tests.support import debian
@@ -204,15 +208,63 @@ async def test_whatever_ends_an_attempt_the_database_may_be_there_again(
     [
         *map(refusal, ("28P01", "28000", "3D000", "42501", "22023", "0A000")),
         refusal("08P01", "no such database: d"),
+        refusal("08P01", 'database "d" does not exist'),
         refusal("08P01", "unsupported startup parameter: search_path"),
     ],
 )
 async def test_what_the_url_has_wrong_is_no_reason_to_wait(answer: Callable[[bytes], bytes]) -> None:
     async with silent(answer) as port:
-        with pytest.raises(DatabaseError, match="check database_url") as failure:
+        with pytest.raises(DatabaseError, match=r"(out of|check) database_url") as failure:
             await db.connect(f"postgresql://127.0.0.1:{port}/d?sslmode=disable")
 
     assert not isinstance(failure.value, Unreachable)
+
+
+_END = "SELECT pg_terminate_backend(pg_backend_pid())"
+
+
+async def test_a_server_that_goes_away_before_a_start_is_through_is_waited_for(postgres_url: str) -> None:
+    async def check() -> None:
+        async with db.connected(postgres_url) as connection:
+            await connection.execute(_END)
+
+    assert not await db.reached(check)
+
+
+async def test_who_loses_a_connection_of_a_pool_is_told_what_became_of_it(postgres_url: str) -> None:
+    lost = asyncio.Event()
+
+    async def lose(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        async with db.pooled(pool, within=30) as connection:
+            connection.add_termination_listener(lambda _: lost.set())
+            with suppress(asyncpg.PostgresError):
+                await connection.execute(_END)
+            async with asyncio.timeout(30):
+                await lost.wait()
+            raise ConnectionResetError("what became of it")
+
+    async with db.pool(postgres_url, size=1) as pool:
+        with pytest.raises(ConnectionResetError, match="what became of it"):
+            await lose(pool)
+
+
+async def test_a_command_whose_database_goes_away_ends_in_a_sentence(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = db.engine(postgres_url, size=0)
+    with pytest.raises(DBAPIError) as lost:
+        async with engine.connect() as connection:
+            await connection.execute(text(_END))
+
+    def ends() -> None:
+        raise lost.value
+
+    monkeypatch.setattr(cli, "app", ends)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+
+    assert 1 == end.value.code
+    assert capsys.readouterr().err.startswith("The database went away: ")
 
 
 async def test_a_server_that_is_full_is_known_to_be_there() -> None:

@@ -3,7 +3,7 @@
 from receiver.db.address import CONNECT_TIMEOUT, Address, address
 from receiver.db.connecting import MINIMUM_VERSION, Mode, connect, mode
 from receiver.db.connection import Connection
-from receiver.db.errors import DatabaseError, Full, Unreachable, is_of_content
+from receiver.db.errors import DatabaseError, Full, Unreachable, is_of_content, of_connecting, of_losing
 from receiver.db.pools import connected, engine, let_go, pool, pooled, prepared, snapshot
 from receiver.db.ready import START_PATIENCE, check, reached
 
@@ -25,6 +25,8 @@ __all__ = [
     "is_of_content",
     "let_go",
     "mode",
+    "of_connecting",
+    "of_losing",
     "pool",
     "pooled",
     "prepared",

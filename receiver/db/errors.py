@@ -10,14 +10,21 @@ import asyncpg
 #: classes of SQLSTATE by which a server says that the settings are wrong: credentials, database, parameters,
 #: rights. All others may be different in a moment.
 _WRONG_SETTINGS = ("0A", "22", "28", "3D", "3F", "42")
+_PARAMETER = "unsupported startup parameter"
+_LEAVE_OUT = "leave it out of database_url, or name it in the pooler's ignore_startup_parameters"
 #: what PgBouncer says with the code of a broken protocol, as it says everything
 _POOLER_REFUSALS = (
-    "unsupported startup parameter",
+    _PARAMETER,
     "no such database",
     "no such user",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "permission denied",
     "auth",
     "TLS required",
 )
+#: classes of SQLSTATE that a connection ends with
+_LOST = ("08", "57P")
 #: classes of SQLSTATE that speak of the values in a statement: impossible values, broken keys, sizes
 _OF_CONTENT = ("22", "23", "54")
 #: except that a row which no partition takes finds one when the partition is made
@@ -72,8 +79,20 @@ def _refused(error: asyncpg.PostgresError) -> DatabaseError:
     if state.startswith(_WRONG_SETTINGS) or (
         state.startswith("08P01") and any(refusal in said for refusal in _POOLER_REFUSALS)
     ):
-        return DatabaseError(f"The database refuses the connection: {said}; check database_url.")
+        todo = _LEAVE_OUT if _PARAMETER in said else "check database_url"
+        return DatabaseError(f"The database refuses the connection: {said}; {todo}.")
     return Unreachable(f"The database takes no connections now: {said}; wait for it.")
+
+
+def of_losing(error: BaseException | None) -> Unreachable | None:
+    """Returns the one sentence for *error*, where it says that the database went away from a statement."""
+    while error is not None:
+        lost = isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith(_LOST)
+        if lost or (isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)):
+            said = str(error).partition("\n")[0]
+            return Unreachable(f"The database went away: {said}; once it is there again, run this again.")
+        error = error.__cause__
+    return None
 
 
 def is_of_content(error: BaseException | None) -> bool:

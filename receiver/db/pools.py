@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -124,7 +124,8 @@ async def pooled(pool: "asyncpg.Pool[Any]", within: float) -> AsyncIterator[Conn
         try:
             yield connection
         except BaseException:
-            connection.terminate()
+            with suppress(asyncpg.InterfaceError):  # lost, and therefore the pool's again: that is no reason
+                connection.terminate()
             raise
 
 

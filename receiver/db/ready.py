@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from receiver.db.connecting import MINIMUM_VERSION
-from receiver.db.errors import DatabaseError, Unreachable, of_connecting
+from receiver.db.errors import DatabaseError, Unreachable, of_connecting, of_losing
 from receiver.db.pools import connected
 
 log = structlog.get_logger()
@@ -47,5 +47,10 @@ async def reached(check: Callable[[], Awaitable[None]]) -> bool:
             await check()
     except (Unreachable, OSError, DBAPIError) as error:
         log.warning("starting without the database", reason=str(error) or type(error).__name__)
+        return False
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        if (lost := of_losing(error)) is None:
+            raise
+        log.warning("starting without the database", reason=str(lost))
         return False
     return True
