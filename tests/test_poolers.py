@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import text
 
 from receiver import db
-from receiver.db import Mode, connecting
+from receiver.db import Mode, Unreachable, connecting
 from receiver.db.connection import Direct, Pooled
 from tests.support import debian
 from tests.support.pgbouncer import PgBouncer
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, frozen
 from tests.support.stock import asked, lending, pooler, stock, url
 
 __all__ = ["lending", "pooler", "stock"]
@@ -29,6 +29,21 @@ async def test_what_is_in_between_is_found_out(stock: debian.Postgres, pooler: t
 
     assert (mode, Mode.DIRECT) == (await db.mode(through), await db.mode(url(stock, "")))
     assert "off" == await asked(through, "SHOW jit")
+
+
+async def test_a_server_that_hangs_behind_a_pooler_is_told_in_time(
+    stock: debian.Postgres, pooler: tuple[str, Mode]
+) -> None:
+    through, _ = pooler
+    await asked(through)  # from now on the pooler accepts connections by itself
+    connecting._known.clear()
+    server = stock._process
+    assert server
+
+    with frozen(server.pid):
+        async with asyncio.timeout(60):
+            with pytest.raises(Unreachable, match=r"answers nothing for 1 s|cannot be reached"):
+                await db.connect(f"{through}&connect_timeout=1")
 
 
 async def test_statements_of_many_go_through_any_pooler(pooler: tuple[str, Mode]) -> None:

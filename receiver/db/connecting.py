@@ -105,7 +105,7 @@ async def _examined(place: Address) -> Mode:
     try:
         if one.get_server_version().major < MINIMUM_VERSION:
             return Mode.DIRECT  # `receiver.db.ready` refuses it, whatever it would answer here
-        server = await _asked(one)
+        server = await _first_asked(one, place.connect_timeout)
         if server == one.get_server_pid():
             return Mode.DIRECT
         async with asyncio.timeout(EXAMINATION):
@@ -126,6 +126,18 @@ async def _examined(place: Address) -> Mode:
     finally:
         one.terminate()
     return Mode.SESSION  # a server of one's own is nobody else's, and stays the same
+
+
+async def _first_asked(connection: Connection, patience: float) -> int:
+    """A pooler accepts connections, whether there is a server for them or not."""
+    try:
+        async with asyncio.timeout(patience):
+            return await _asked(connection)
+    except TimeoutError:
+        raise Unreachable(
+            f"The database accepts connections and answers nothing for {patience:g} s; check the server "
+            "behind the pooler, and that the pooler has enough connections to it."
+        ) from None
 
 
 async def _asked(connection: Connection) -> int:
