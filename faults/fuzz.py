@@ -30,6 +30,7 @@ from benchmarks.machine import facts
 from faults import fuzz_callers, fuzz_cases, fuzz_check
 from faults.fuzz_callers import Judged
 from faults.fuzz_check import Checked
+from faults.fuzz_cost import BATCH, Costs
 from faults.machine import SCRATCH, SECRET_KEY, Command, Machine, machine
 from receiver import auth, config, db, secrets
 
@@ -51,6 +52,7 @@ class Outcome:
 
     judged: Judged
     checked: Checked
+    costs: Costs
     seconds: float
     died: int
     peak: float
@@ -110,8 +112,14 @@ async def fuzzed(count: int, seed: int, connections: int, workers: int, bars: Ba
         before = served.pids("worker", "serve")
         step = bars("cases", count)
         cases = _until_told(fuzz_cases.case(seed, number) for number in range(count))
-        began = perf_counter()
-        judged = await fuzz_callers.send(served.address, cases, connections, lambda: step(1))
+        costs, began = Costs(before), perf_counter()
+
+        def answered() -> None:
+            step(1)
+            costs.answered()
+
+        judged = await fuzz_callers.send(served.address, cases, connections, answered)
+        costs.end()
         seconds = perf_counter() - began
         healthy = (await api.get("/healthz")).status_code == 200
         after = served.pids("worker", "serve")
@@ -120,7 +128,7 @@ async def fuzzed(count: int, seed: int, connections: int, workers: int, bars: Ba
         checked = await fuzz_check.payloads(installed, judged)
         asked = bars("texts", len(judged.told))
         checked.strayed = await fuzz_check.texts(api, judged.told, partial(fuzz_cases.case, seed), asked)
-    return Outcome(judged, checked, seconds, len(set(before) - set(after)), peak, healthy)
+    return Outcome(judged, checked, costs, seconds, len(set(before) - set(after)), peak, healthy)
 
 
 def _until_told(cases: Iterator[fuzz_cases.Case]) -> Iterator[fuzz_cases.Case]:
@@ -186,6 +194,12 @@ def as_dict(outcome: Outcome, seed: int) -> dict[str, Any]:
         "texts": len(judged.told),
         "workers_died": outcome.died,
         "peak_memory_mb": round(outcome.peak),
+        "cpu_seconds": round(outcome.costs.total, 1),
+        "cpu_ms_a_case": round(1000 * outcome.costs.total / max(outcome.costs.cases, 1), 2),
+        "dearest_batches": [
+            {"cpu_seconds": round(seconds, 2), "cases": f"{max(end - BATCH, 0)} to {end - 1}"}
+            for seconds, end in outcome.costs.dearest
+        ],
         "stored": {
             name: value if isinstance(value, dict) else len(value) for name, value in asdict(checked).items()
         },
@@ -220,6 +234,9 @@ def _summary(report: dict[str, Any]) -> Iterator[str]:
     yield f"missing {stored['missing']}, altered {stored['altered']}, doubled {stored['doubled']}"
     yield f"texts {report['texts']:,}, not equal {stored['strayed']}"
     yield f"web processes that died {report['workers_died']}; the largest had {report['peak_memory_mb']} MB"
+    dearest = ", ".join(f"{one['cpu_seconds']} s ({one['cases']})" for one in report["dearest_batches"])
+    yield f"processor {report['cpu_seconds']} s, {report['cpu_ms_a_case']} ms a case"
+    yield f"dearest {BATCH} cases: {dearest}"
     for name, numbers in report["cases_not_held"].items():
         yield f"{name}: cases {numbers}"
     yield "holds" if report["holds"] else "DOES NOT HOLD"

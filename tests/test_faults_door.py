@@ -1,13 +1,16 @@
 """The short form of the fault rows at the carriers' door, and what the fuzz is made of."""
 
+import os
 from collections import Counter
 from pathlib import Path
 from random import Random
+from time import process_time
 
 import pytest
 
 from faults import fuzz_cases, fuzz_texts, fuzz_values
 from faults.fuzz_callers import Judged
+from faults.fuzz_cost import BATCH, Costs
 from receiver.config import DEFAULT_MAX_BODY
 from receiver.providers import PROVIDERS
 from tests.support.faults import tried
@@ -66,3 +69,17 @@ def test_values_have_all_that_no_column_takes() -> None:
     assert any("\0" in text for text in drawn)
     assert any("\ud800" in text for text in drawn)
     assert any(fuzz_values.LONGEST == len(text) for text in drawn)
+
+
+def test_the_fuzz_tells_which_of_its_cases_cost_most() -> None:
+    costs = Costs([os.getpid()])
+    for number in range(3 * BATCH):
+        until = process_time() + 0.3 if number == BATCH + 1 else 0
+        while process_time() < until:
+            pass
+        costs.answered()
+    costs.end()
+
+    seconds, end = costs.dearest[0]
+    assert 2 * BATCH == end
+    assert 0.2 < seconds <= costs.total
