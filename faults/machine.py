@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -19,6 +18,7 @@ from benchmarks.traffic import Known, known
 from faults import processes
 from faults.command import PATIENCE, Command
 from faults.pair import Pair
+from faults.ports import free_port
 from faults.traffic import CHANNEL, OUR_NUMBER, TOKEN
 from postback import practice
 from postback.embedded import running_url
@@ -218,9 +218,3 @@ async def _over(command: Command) -> None:
             await command.end()
     except TimeoutError:
         await command.erase()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -16,8 +16,9 @@ from faults import spools
 from faults.apps import FeedReader, Told, called
 from faults.audit import balance, settled
 from faults.callers import Callers
-from faults.machine import Machine, free_port, machine
+from faults.machine import Machine, machine
 from faults.pair import Pair
+from faults.ports import free_port
 from faults.rows import Result, Run, row
 from faults.rows_sender import Sending
 from faults.traffic import CHANNEL, Mixed

@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx
 
-from faults.machine import Machine, free_port, machine
+from faults.machine import Machine, machine
 from faults.outages import frozen
+from faults.ports import free_port
 from faults.rows import Result, Run, row
 from models.status import STATUS_BIT, Status
 

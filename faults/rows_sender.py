@@ -11,7 +11,8 @@ import httpx
 
 from faults import processes
 from faults.command import Command
-from faults.machine import Machine, free_port, machine
+from faults.machine import Machine, machine
+from faults.ports import free_port
 from faults.rows import Result, Run, row
 from faults.traffic import CHANNEL
 

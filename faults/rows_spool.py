@@ -14,7 +14,8 @@ from faults import processes, spools
 from faults.audit import settled
 from faults.callers import Answer, Callers
 from faults.journal import OK
-from faults.machine import Machine, free_port, machine
+from faults.machine import Machine, machine
+from faults.ports import free_port
 from faults.rows import Result, Run, row
 from faults.traffic import Mixed
 

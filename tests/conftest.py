@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import asyncpg
 import pytest
 
+from faults.ports import free_port as port_of_nobody
 from receiver import commit, migrate, pulse
 from receiver.db import ready
 from tests.support import beds, network
@@ -53,7 +54,7 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def free_port() -> int:
-    return network.free_port()
+    return port_of_nobody()
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 
+from faults.ports import free_port
 from postback import logs
 from receiver import config, masking
 from tests.support import commands
 from tests.support.effort import cpu_seconds
-from tests.support.network import free_port
 
 AWAY = """
 database_url = "postgresql://nobody@127.0.0.1:{gone}/nowhere"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from faults.ports import free_port
 from postback import checkup, checkup_database
 from postback.checkup import Finding, Level
 from receiver import migrate, partitions, sql
@@ -15,7 +16,6 @@ from receiver.config import Settings, settings
 from tests.support import commands
 from tests.support.beds import direct
 from tests.support.functions import changed
-from tests.support.network import free_port
 from tests.support.receiver import CHANNELS, running
 from tests.support.store import SCHEMA, arrival, postback
 from tests.test_partitions import stored_at

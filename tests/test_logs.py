@@ -11,11 +11,11 @@ import httpx
 import orjson
 import pytest
 
+from faults.ports import free_port
 from postback import logs
 from receiver import config, masking
 from tests.support import commands
 from tests.support.beds import connect
-from tests.support.network import free_port
 from tests.support.processes import eventually, line, python
 
 #: what must not be seen in any line, as it is and in any usual writing

@@ -17,6 +17,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from faults.ports import free_port
 from receiver.metrics import page, questions, scrape
 from receiver.metrics.definitions import INSTRUMENTS, acknowledged, stored
 from receiver.metrics.instruments import OTHER, BoundedCounter, Counter, Gauge, Histogram
@@ -27,7 +28,6 @@ from receiver.rows import EventRow, new_id
 from tests.support import commands
 from tests.support.beds import connect
 from tests.support.installation import installation
-from tests.support.network import free_port
 from tests.support.processes import ROOT, eventually, line, python
 from tests.support.receiver import CHANNEL, CHANNELS, Receiver, running
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from faults.ports import free_port as another_port
 from receiver.config import ConfigError, load
 from tests.support.commands import postback
-from tests.support.network import free_port as another_port
 
 APART = ("/metrics", "/docs", "/openapi.json")
 HERE = ("/healthz", "/readyz", "/v1/messages")

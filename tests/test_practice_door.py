@@ -11,6 +11,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 
+from faults.ports import free_port
 from postback import practice, up
 from receiver import config
 from receiver.config import ConfigError, Settings
@@ -19,7 +20,6 @@ from tests.support import commands
 from tests.support.carrier import CONTROL, PRACTICE_KEY, running_receiver, running_simulator
 from tests.support.carrier_cases import CASES, KEY, Case
 from tests.support.installation import CHANNEL, channel_keys
-from tests.support.network import free_port
 from tests.support.patience import PATIENCE
 
 CARRIER = "http://127.0.0.1:8090"

@@ -17,10 +17,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from faults.ports import free_port
 from tests.support import commands
 from tests.support.beds import Bed, connect
 from tests.support.commands import Started, environment
-from tests.support.network import free_port
 from tests.support.processes import children
 from tests.support.store import THEM, US, postback
 

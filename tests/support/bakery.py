@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 
 from examples.conversation import BAKERY, CONFIGURATION, RESPONDER
+from faults.ports import free_port
 from faults.processes import descendants, send
 from tests.support.commands import Started, environment, postback, run, started
-from tests.support.network import free_port
 from tests.support.patience import COMMAND
 from tests.support.processes import eventually
 

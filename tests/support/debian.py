@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from faults.ports import free_port
 from postback.lifeline import die_with_parent
-from tests.support.network import free_port
 from tests.support.processes import eventually
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")

@@ -5,8 +5,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from faults.ports import free_port
 from tests.support import debian
-from tests.support.network import free_port
 
 PROGRAM = Path("/usr/sbin/pgbouncer")
 
