@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 from faults import processes
 
-#: seconds for a process to say that it is ready; recovery after a crash is part of it
-PATIENCE = 60.0
+#: seconds for a process to say that it is ready, recovery after a crash included: a limit and no expectation,
+#: for the machine may have a dozen other things to do
+PATIENCE = 300.0
 
 
 class Command:
