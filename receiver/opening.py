@@ -28,6 +28,7 @@ class Opening:
         """Begins an attempt, unless one is under way or has brought a connection; returns it."""
         if self._attempt is None or _is_of_no_use(self._attempt):
             self._attempt = asyncio.create_task(self._opened())
+            self._attempt.add_done_callback(_is_of_no_use)  # nobody may be there to look at its end
         return self._attempt
 
     async def connection(self) -> Connection:

@@ -148,5 +148,6 @@ def test_nothing_relies_on_a_session() -> None:
         if lasting.search(line)
     }
 
-    # where a pooler keeps a server for each connection, which is found out before
-    assert {"receiver/db/connecting.py"} == found
+    # where a pooler keeps a server for each connection, which is found out before; and where a statement is
+    # prepared for its types alone, in a transaction
+    assert {"receiver/db/connecting.py", "receiver/db/pools.py"} == found
