@@ -5,7 +5,7 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run example test stock lint bench faults fuzz lock
+.PHONY: help setup run example test stock stock-debian stock-pgbouncer lint bench faults fuzz lock
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,8 +22,12 @@ example: setup ## the auto-responder of examples/ in a conversation with a custo
 test: setup ## the whole suite, three files at a time
 	$(VENV)/bin/pytest -n 3 --dist loadfile
 
-stock: setup ## the part about Postgres once more, on Debian's as it is packaged and behind its PgBouncer
+stock: stock-debian stock-pgbouncer ## the part about Postgres once more, on Debian's as it is packaged and behind its PgBouncer
+
+stock-debian: setup
 	$(VENV)/bin/pytest -n 3 --dist loadfile -m stock --bed debian
+
+stock-pgbouncer: setup
 	$(VENV)/bin/pytest -n 3 --dist loadfile -m stock --bed pgbouncer
 
 lint: setup ## ruff, mypy strict, import rules
