@@ -25,6 +25,7 @@ async def answer_to_a_call(body: bytes, encoding: str, status: int = 200) -> Ans
 @pytest.mark.parametrize(
     ("encoding", "body"),
     [("gzip", gzip.compress(SAID)), ("deflate", zlib.compress(SAID)), ("identity", SAID)],
+    ids=["gzip", "deflate", "identity"],  # a body's id would hold the time at which it was packed
 )
 async def test_an_answer_that_is_compressed_unasked_is_read(encoding: str, body: bytes) -> None:
     assert SAID == (await answer_to_a_call(body, encoding)).body

@@ -260,6 +260,8 @@ async def test_a_command_whose_database_goes_away_ends_in_a_sentence(
         raise lost.value
 
     monkeypatch.setattr(cli, "app", ends)
+    # it would write the logs of all later tests to the standard error of this one
+    monkeypatch.setattr("postback.logs.configure", lambda: None)
     with pytest.raises(SystemExit) as end:
         cli.main()
 

@@ -196,7 +196,8 @@ async def test_an_erase_asks_first_and_refuses_what_is_no_number(database_url: s
 
     assert 1 == unasked[0]
     assert (1, "") == wrong[:2]
-    assert 1 == len(wrong[2].strip().splitlines())
+    # a pooler in between is told of before, as a line of the log
+    assert 1 == len([line for line in wrong[2].splitlines() if not line.startswith("{")])
 
 
 async def test_a_redacted_message_keeps_its_timeline_and_nothing_of_its_person(

@@ -336,7 +336,7 @@ async def test_a_revoked_key_hears_no_more(receiver: Receiver) -> None:
     async with listener(receiver.client, receiver.url) as stream:
         await stream.next()
         await receiver.rows("UPDATE postback.api_key SET revoked_at = now()")
-        receiver.app._pages.state.context.auth._keys.clear()
+        receiver.app._pages.state.context.auth._keyring._keys.clear()
         await sent(receiver, "T1")
         said = await stream.next()
 

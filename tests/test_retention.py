@@ -356,4 +356,4 @@ async def test_it_is_tidied_up_round_after_round(
     monkeypatch.setattr(janitor, "SPACING", timedelta(0))
     with capture_logs() as logged:
         async with janitor.alongside(keeping(database_url, tmp_path), look=0.3):
-            await eventually(lambda: ["tidied up"] * 3 == [line["event"] for line in logged[:3]])
+            await eventually(lambda: [line["event"] for line in logged].count("tidied up") >= 3)

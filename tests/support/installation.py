@@ -42,10 +42,16 @@ class Installation:
     """What a person would do to it, through its API and the practice carrier's control routes."""
 
     def __init__(
-        self, api: httpx.AsyncClient, carrier: httpx.AsyncClient, settings: Settings, account: Account
+        self, api: httpx.AsyncClient, carrier: httpx.AsyncClient, settings: Settings, account: Account | None
     ) -> None:
-        self.api, self.carrier, self.settings, self.account = api, carrier, settings, account
+        self.api, self.carrier, self.settings, self._account = api, carrier, settings, account
         self._sender: tuple[asyncio.Task[None], asyncio.Event] | None = None
+
+    @property
+    def account(self) -> Account:
+        """The channel's account with the practice carrier."""
+        assert self._account, "the channel leads elsewhere"
+        return self._account
 
     async def send(self, to: str = THEM, **fields: Any) -> dict[str, Any]:
         """The message that was accepted for *to*."""
@@ -143,9 +149,11 @@ async def _installation(
                 httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE) as api,
                 httpx.AsyncClient(base_url=carrier_url, headers=CONTROL, timeout=PATIENCE) as carrier,
             ):
-                [account] = practice.accounts(settings, url, carrier_url)
-                opened = await carrier.post("/practice/accounts", json=account.model_dump())
-                assert opened.is_success, opened.text
+                # a channel whose address the test has changed leads elsewhere, and has none
+                account = next(iter(practice.accounts(settings, url, carrier_url)), None)
+                if account is not None:
+                    opened = await carrier.post("/practice/accounts", json=account.model_dump())
+                    assert opened.is_success, opened.text
                 installed = Installation(api, carrier, settings, account)
                 if sender:
                     installed.start_sender()
