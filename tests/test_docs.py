@@ -152,7 +152,7 @@ def test_every_component_that_waits_is_in_the_page_of_the_logs() -> None:
         for file in (ROOT / room).rglob("*.py")
     )
     named = {re.sub(r"\{.*\}", "<channel>", name) for name in re.findall(r'\bWaiting\(f?"([^"]+)"\)', code)}
-    page = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8").partition("## What waits")[2]
+    page = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8").partition("## Waiting for Postgres")[2]
     table = page.partition("| `component` | of |")[2].partition("\n\n")[0]
 
     assert named == set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE))
