@@ -79,7 +79,8 @@ def test_of_a_call_that_postgres_did_not_answer_the_operation_is_logged_and_not_
 ) -> None:
     (tmp_path / "postback.toml").write_text(AWAY.format(gone=free_port()))
     port = free_port()
-    blanks, key = "%20" * 21_000, f"Bearer pb_{'0' * 32}.canary-secret"
+    # without a proof, as keys of earlier versions are: only Postgres knows them
+    blanks, key = "%20" * 21_000, f"Bearer pb_{'0' * 32}.{'canary-secret':-<43}"
     with commands.postback("serve", "--port", str(port), cwd=tmp_path) as served:
         served.ready()
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client:

@@ -16,7 +16,7 @@ from receiver.forward.subscription import PlaceRow
 from receiver.sql import qualified
 from tests.support.app import running_app
 from tests.support.forwarding import Installed, forwarding
-from tests.support.store import arrival, postback, store
+from tests.support.store import long_winded, store
 from tests.support.taps import ear
 
 WORDS = "the cat is under the red flowerpot"
@@ -31,7 +31,7 @@ async def installed(database_url: str, tmp_path: Path) -> AsyncIterator[Installe
 
 async def test_a_listener_who_is_being_sent_what_is_redacted_is_cut_off(installed: Installed) -> None:
     longer_than_kernels_keep = WORDS + "." * 8_000_000
-    await store(installed.db, [arrival(postback("N101", "T1", statusdetails=longer_than_kernels_keep))])
+    await store(installed.db, [long_winded(longer_than_kernels_keep, "T1")])
     [message] = (await installed.get("/v1/messages"))["data"]
     key = installed.api.headers["authorization"].removeprefix("Bearer ")
     async with ear(str(installed.api.base_url), key) as listener:

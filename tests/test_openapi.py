@@ -18,6 +18,7 @@ import schemathesis
 import standardwebhooks
 import uvicorn
 from hypothesis import HealthCheck, Phase, strategies
+from pydantic import ValidationError
 from schemathesis import checks
 from schemathesis.core.result import Ok
 
@@ -29,6 +30,7 @@ from receiver.auth import create_key
 from receiver.problems import Code
 from receiver.read import examples, shapes
 from receiver.read.filters import MAX_WAIT
+from receiver.requests.base import Request
 from tests.support import lists
 from tests.support.api import SECRETS, Api, build, running
 from tests.support.records import accept, outgoing, tell
@@ -255,3 +257,22 @@ def _fuzz(operation: Any, mode: Any, headers: dict[str, str], way: Any) -> None:
         case.validate_response(response, headers=headers, excluded_checks=excluded)
 
     run()
+
+
+INTEGERS = [
+    (model, name)
+    for model in Request.__subclasses__()
+    for name, schema in model.model_json_schema().get("properties", {}).items()
+    if schema.get("type") == "integer"
+]
+
+
+def test_a_number_without_a_fraction_is_an_integer_as_json_schema_has_it() -> None:
+    assert [2] * len(INTEGERS) == [
+        getattr(model.model_validate({name: 2.0}), name) for model, name in INTEGERS
+    ]
+    assert len(INTEGERS) > 1
+    for model, name in INTEGERS:
+        for wrong in (2.5, True, "2", 1e999):
+            with pytest.raises(ValidationError):
+                model.model_validate({name: wrong})

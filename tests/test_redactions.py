@@ -20,7 +20,7 @@ from tests.support import commands
 from tests.support.app import Heard
 from tests.support.carrier import CONTROL, running_simulator
 from tests.support.installation import CHANNEL, TOKEN, US, channel_keys
-from tests.support.store import arrival, postback, store
+from tests.support.store import arrival, long_winded, postback, store
 from tests.support.taps import Ear, Manner, Tap, ear, tapped
 from tests.support.traces import everything, holds
 
@@ -120,9 +120,9 @@ async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
         stack.push_async_callback(db.close)
         headers = {"authorization": f"Bearer {key.strip()}"}
         api = await stack.enter_async_context(httpx.AsyncClient(base_url=url, headers=headers, timeout=30))
-        long = [postback("N101", f"long {n}", statusdetails=f"{THEM} {'.' * LONG}") for n in range(MANY)]
         for begin in range(0, MANY, 100):
-            await store(db, [arrival(*long[begin : begin + 100])])
+            ids = [f"long {n}" for n in range(begin, begin + 100)]
+            await store(db, [long_winded(f"{THEM} {'.' * LONG}", *ids)])
         manners: tuple[Manner, ...] = ("refuses", "takes", "hangs")
         taps = {manner: await stack.enter_async_context(tapped(manner)) for manner in manners}
         last = (await api.get("/v1/events", params={"after": "now"})).json()["next_cursor"]

@@ -89,9 +89,6 @@ NOT_UNDERSTOOD = {
     "more events than one transaction can take": orjson.dumps(
         [{"code": "N101", "tracking-id": str(number)} for number in range(MOST_EVENTS + 1)]
     ),
-    "a number that fits no index, and is only found out by Postgres": report(
-        to=random.Random(1).randbytes(50_000).hex()  # noqa: S311 - it must not be packed small
-    ),
 }
 
 
@@ -117,6 +114,10 @@ UNDERSTOOD = {
     "an integer of a thousand digits": report(status="x").replace(b'"x"', b"9" * 1000),
     "NUL in every text": report(**dict.fromkeys(postback("", "", **{"client-reference": ""}), "a\0b")),
     "lone surrogates": report(**dict.fromkeys(("status", "from", "client-reference"), "\ud800 \udfff")),
+    "a number that fits no index": report(
+        **{"tracking-id": "far"},
+        to=random.Random(1).randbytes(50_000).hex(),  # noqa: S311 - not to be packed small
+    ),
     "an id as long as can be": report(**{"tracking-id": "x" * 255, "client-reference": "y" * 255}),
     "times that are none": report(timestamp="0000-99-99T99:99"),
     "the first moment of all": report(timestamp="0001-01-01T00:00:00+23:59"),

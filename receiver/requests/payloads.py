@@ -3,10 +3,10 @@
 from typing import Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StrictInt
+from pydantic import ConfigDict, Field
 
 from receiver.moments import GivenMoment
-from receiver.requests.base import MAX_LOOKUP, Cursor, Name, Request
+from receiver.requests.base import MAX_LOOKUP, Cursor, Name, Request, Whole
 
 
 class ReplayRequest(Request):
@@ -20,7 +20,7 @@ class ReplayRequest(Request):
     until: GivenMoment | None = Field(default=None, description="Received before this moment.")
     ids: list[UUID] | None = Field(default=None, max_length=MAX_LOOKUP)
     dry_run: bool = Field(default=False, description="Say what would change, and change nothing.")
-    limit: StrictInt = Field(default=100, ge=1, le=200, description="Payloads that this call goes through.")
+    limit: Whole = Field(default=100, ge=1, le=200, description="Payloads that this call goes through.")
     cursor: Cursor | None = Field(
         default=None,
         description="Go on after the payload where the last call ended; its `next_cursor`.",

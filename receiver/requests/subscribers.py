@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictInt, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from models.status import Status
-from receiver.requests.base import Cursor, Name, Request
+from receiver.requests.base import Cursor, Name, Request, Whole
 
 SubscriberUrl = Annotated[
     str,
@@ -74,7 +74,7 @@ class Rotation(Request):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"grace_seconds": 3600}]})
 
-    grace_seconds: StrictInt = Field(
+    grace_seconds: Whole = Field(
         default=86400,
         ge=0,
         le=7 * 86400,

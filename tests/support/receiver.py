@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -74,16 +75,26 @@ async def running(
     **more: Any,
 ) -> AsyncIterator[Receiver]:
     """*channels* and *more* are what stands in ``postback.toml``; *grace* is in seconds. There is no spool
-    unless *more* asks for one: it would be shared with all who run tests here."""
-    configured = settings(
-        {
-            "database_url": database_url,
-            "secret_key": ["a key for tests"],
-            "channels": dict(channels),
-            "spool": False,
-            **more,
-        }
-    )
+    unless *more* asks for one, and nobody else's file in the data directory."""
+    with TemporaryDirectory() as data_dir:
+        configured = settings(
+            {
+                "database_url": database_url,
+                "secret_key": ["a key for tests"],
+                "channels": dict(channels),
+                "data_dir": data_dir,
+                "spool": False,
+                **more,
+            }
+        )
+        async with _serving(configured, protocol, grace) as receiver:
+            yield receiver
+
+
+@asynccontextmanager
+async def _serving(
+    configured: Settings, protocol: type[BoundedProtocol], grace: int
+) -> AsyncIterator[Receiver]:
     app = App(configured)
     with bind("127.0.0.1", 0) as sock:
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"

@@ -1,6 +1,7 @@
 """The store by itself: reports and sends put straight into Postgres, on connections that a test holds."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,7 @@ import asyncpg
 import orjson
 from uuid_utils.compat import uuid7
 
-from models.events import Event, Fate, Outcome, Request
+from models.events import Event, Fate, Outcome, Report, Request
 from models.status import STATUS_BIT, Status
 from receiver.config import ChannelSettings
 from receiver.correlate import Source, key
@@ -53,6 +54,16 @@ def told(source: Source, *events: Event) -> Arrival:
         uuid7(), source.channel, "applied", None, "POST", "", "{}", b"{}", "127.0.0.1", datetime.now(UTC)
     )
     return Arrival(payload, source, events)
+
+
+def long_winded(sentence: str, *tracking_ids: str) -> Arrival:
+    """One request with a report of each of *tracking_ids* that says *sentence*, which may be as long as
+    earlier versions kept one."""
+    events = parsed(*(postback("N101", tracking_id) for tracking_id in tracking_ids))
+    return told(
+        Source(CHANNEL.name, "sinch_mms", US),
+        *(replace(event, provider_message=sentence) for event in events if isinstance(event, Report)),
+    )
 
 
 async def store(connection: Any, arrivals: Sequence[Arrival]) -> list[str]:
