@@ -1,7 +1,8 @@
 """uvicorn's HTTP protocol with what it lacks: a deadline for a request, a cap on the size of its headers and
-on the number of those that wait, an end to a body that goes on after its answer, to answers that nobody reads
-and to idle connections where there are too many, bodies of requests that offer to upgrade, answers without
-chunks to HTTP/1.0, and short answers in one system call. (A body's cap is that of whoever reads it.)"""
+on the number of those that wait, refusals of heads that can be read in two ways, an end to a body that goes
+on after its answer, to answers that nobody reads and to idle connections where there are too many, bodies of
+requests that offer to upgrade, answers without chunks to HTTP/1.0, and short answers in one system call. (A
+body's cap is that of whoever reads it.)"""
 
 import asyncio
 
@@ -9,7 +10,7 @@ import httptools
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from receiver import idle
+from receiver import framing, idle
 from receiver.flow import Flow
 from receiver.unframed import Unframed
 from receiver.whole import Whole
@@ -108,6 +109,10 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._unread > self.largest_headers and self._size_of_headers() > self.largest_headers:
             self._refuse(b"431 Request Header Fields Too Large")
+            return
+        refused = framing.refusal(self.parser.get_http_version(), self.parser.get_method(), self.headers)
+        if refused is not None:
+            self._refuse(refused)
             return
         if len(self.pipeline) >= self.longest_pipeline:
             self._refuse(b"429 Too Many Requests")

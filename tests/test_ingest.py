@@ -312,7 +312,7 @@ class Caller:
         caller = cls(
             *await asyncio.open_connection(host, int(port)), orjson.dumps(postback("N101", tracking_id))
         )
-        head = f"POST /hooks/{CHANNEL}/{TOKEN} HTTP/1.1\r\nexpect: 100-continue\r\n"
+        head = f"POST /hooks/{CHANNEL}/{TOKEN} HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\n"
         caller._writer.write(f"{head}content-length: {len(caller._body)}\r\n\r\n".encode())
         assert b"HTTP/1.1 100 Continue" == await caller.status()
         return caller

@@ -324,7 +324,9 @@ async def test_who_asks_before_sending_a_body_and_is_refused_loses_the_connectio
 
 OFFER = (b"connection: upgrade, http2-settings", b"upgrade: h2c", b"http2-settings: AAEAAEAAAAIAAAAB")
 LAST = request(b"last", b"connection: close")
-CHUNKED = b"\r\n".join([b"POST " + HOOK + b" HTTP/1.1", b"transfer-encoding: chunked", *OFFER, b"", b""])
+CHUNKED = b"\r\n".join(
+    [b"POST " + HOOK + b" HTTP/1.1", b"host: a", b"transfer-encoding: chunked", *OFFER, b"", b""]
+)
 OFFERS = {
     "at once": ([request(b"one", *OFFER) + request(b"two", *OFFER) + LAST], [b"one", b"two", b"last"]),
     "head and body apart": ([request(b"one", *OFFER)[:-2], b"ne", LAST], [b"one", b"last"]),
@@ -403,6 +405,77 @@ async def test_a_broken_request_is_no_request_and_breaks_nothing(receiver: Recei
     assert not {200, 500} & set(statuses(answer))
     assert [] == await receiver.payloads()
     assert 200 == (await receiver.client.post(receiver.hook(), content=REPORT)).status_code
+
+
+def head(version: str, *headers: bytes, method: bytes = b"POST") -> bytes:
+    return b"\r\n".join([method + b" " + HOOK + b" HTTP/" + version.encode(), *headers, b"", b""])
+
+
+CHUNKS = b"24\r\n" + REPORT + b"\r\n0\r\n\r\n"
+LENGTH = b"content-length: 36"
+TWO_READINGS = {
+    "no host": (head("1.1", LENGTH) + REPORT, 400),
+    "no host and nothing else": (head("1.1", method=b"GET"), 400),
+    "two hosts": (head("1.1", b"host: a", b"Host: b", LENGTH) + REPORT, 400),
+    "the same host twice": (head("1.1", b"host: a", b"host: a", LENGTH) + REPORT, 400),
+    "two hosts in HTTP/1.0": (head("1.0", b"host: a", b"host: b", LENGTH) + REPORT, 400),
+    "a host with a path": (head("1.1", b"host: a/b", LENGTH) + REPORT, 400),
+    "a host with somebody before it": (head("1.1", b"host: a@b", LENGTH) + REPORT, 400),
+    "two names in a host": (head("1.1", b"host: a b", LENGTH) + REPORT, 400),
+    "a host with bytes beyond ASCII": (head("1.1", b"host: \xe4", LENGTH) + REPORT, 400),
+    "HTTP/2.0": (head("2.0", b"host: a", LENGTH) + REPORT, 400),
+    "HTTP/0.9": (head("0.9", b"host: a", LENGTH) + REPORT, 400),
+    "no version": (b"GET " + HOOK + b"?a=b\r\n\r\n", 400),
+    "chunks in HTTP/1.0": (head("1.0", b"host: a", b"transfer-encoding: chunked") + CHUNKS, 400),
+    "chunks in HTTP/1.0 without a host": (head("1.0", b"Transfer-Encoding: chunked") + CHUNKS, 400),
+    "a body without a length in HTTP/1.0": (head("1.0") + REPORT, 411),
+    "the same of a connection to be kept": (head("1.0", b"connection: keep-alive") + REPORT, 411),
+    "another method with a body": (head("1.0", method=b"PATCH") + REPORT, 411),
+    "no host beside an offer": (head("1.1", b"connection: upgrade", b"upgrade: h2c", LENGTH) + REPORT, 400),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", TWO_READINGS)
+async def test_a_request_that_two_readers_would_read_differently_is_refused_and_ends_its_connection(
+    receiver: Receiver, what: str
+) -> None:
+    said, expected = TWO_READINGS[what]
+
+    answer = await spoken(receiver, said + request())
+
+    assert [expected] == statuses(answer)
+    assert [] == await receiver.payloads()
+
+
+async def test_such_a_request_does_not_cost_those_before_it_their_answers(receiver: Receiver) -> None:
+    answer = await spoken(receiver, request() + head("1.1", LENGTH) + REPORT)
+
+    assert [200] == statuses(answer)
+    assert [REPORT] == [payload["body"] for payload in await receiver.payloads()]
+
+
+ONE_READING = {
+    "an older version without a host": head("1.0", LENGTH) + REPORT,
+    "an older version with one": head("1.0", b"host: a", LENGTH) + REPORT,
+    "a name with a port": head("1.1", b"host: sms_gate.example:8080", LENGTH, b"connection: close") + REPORT,
+    "an address": head("1.1", b"host: [2001:db8::1]:80", LENGTH, b"connection: close") + REPORT,
+    "a host of which nothing is said": head("1.1", b"host:", LENGTH, b"connection: close") + REPORT,
+    "chunks": head("1.1", b"host: a", b"transfer-encoding: chunked", b"connection: close") + CHUNKS,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ONE_READING)
+async def test_a_request_that_can_be_read_in_one_way_is_taken(receiver: Receiver, what: str) -> None:
+    answer = await spoken(receiver, ONE_READING[what])
+
+    assert [200] == statuses(answer)
+    assert [REPORT] == [payload["body"] for payload in await receiver.payloads()]
+
+
+async def test_a_probe_in_an_older_version_is_answered(receiver: Receiver) -> None:
+    probes = [head("1.0", method=b"GET"), head("1.0", method=b"HEAD"), head("1.0", b"content-length: 0")]
+
+    assert [[200]] * 3 == [statuses(await spoken(receiver, probe)) for probe in probes]
 
 
 async def test_a_body_longer_than_announced_is_cut_where_it_was_announced_to_end(receiver: Receiver) -> None:
