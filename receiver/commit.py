@@ -15,7 +15,9 @@ from typing import Generic, TypeAlias, TypeVar
 import asyncpg
 import structlog
 
-from receiver.db import DatabaseError, let_go
+from receiver.db import let_go
+from receiver.db.errors import is_loss
+from receiver.db.statement_errors import is_busy, is_refusal, is_unwell, said
 from receiver.metrics.definitions import committed, not_committed
 from receiver.opening import Opening
 
@@ -33,14 +35,6 @@ BATCH = 256
 #: bytes of items that may wait, and seconds for which the first of them may: beyond, a `GroupCommit` is full
 ROOM = 32 << 20
 OVERDUE = 2.0
-
-_BUSY = ("40001", "40P01", "55P03")
-_LOST = ("08", "57P")
-_UNWELL = (*_LOST, "25006", "26", "42", "53", "57", "23514")
-#: errors of files and damaged pages: of one that a few items need, or of all
-_DISK = ("58", "XX001", "XX002")
-#: a disk that takes no more has a code, 53100; a limit on the size of files has none but "internal error"
-_GROWING = "mdextend", "mdzeroextend"
 
 
 class Unavailable(Exception):
@@ -189,12 +183,11 @@ class GroupCommit(Generic[Item, Result]):
             except Exception as error:
                 # a lock may be held by whoever writes the same, so that is not the last word
                 self._undecided = is_busy(error) or not is_refusal(error)
-                state = error.sqlstate or "" if isinstance(error, asyncpg.PostgresError) else ""
                 if is_busy(error):
                     # a lock that another batch held, or a deadlock that Postgres broke: until the deadline
                     not_committed(self._name, "busy")
                     await asyncio.sleep(0.01)
-                elif self._repeatable and not fresh and (state.startswith(_LOST) or self._is_lost()):
+                elif self._repeatable and not fresh and (is_loss(error) or self._is_lost()):
                     await self._drop()  # it may have died long ago, with nobody looking
                 else:
                     raise
@@ -240,41 +233,6 @@ class GroupCommit(Generic[Item, Result]):
             await let_go(connection)
         else:
             connection.terminate()
-
-
-def is_busy(error: BaseException) -> bool:
-    """A lock that somebody else holds, or a deadlock that Postgres broke: the same again may go."""
-    return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _BUSY
-
-
-def is_refusal(error: BaseException) -> bool:
-    """Whether the server itself has answered with *error* and lives on: then nothing was committed."""
-    return isinstance(error, asyncpg.PostgresError) and not (error.sqlstate or "08").startswith(_LOST)
-
-
-def lacks_room(error: asyncpg.PostgresError) -> bool:
-    """Whether a file of the server's cannot grow: the one case that has no code of its own."""
-    return (error.server_source_function or "").startswith(_GROWING)
-
-
-def is_unwell(error: Exception) -> bool:
-    """Whether *error* speaks of the database and not of what was written to it."""
-    if isinstance(error, asyncpg.PostgresError):
-        return lacks_room(error) or (error.sqlstate or "").startswith(_UNWELL)
-    if isinstance(error, ValueError):
-        return False  # asyncpg's errors about arguments are ValueErrors, beside being InterfaceErrors
-    return isinstance(error, OSError | DatabaseError | asyncpg.InterfaceError | asyncpg.InternalClientError)
-
-
-def is_of_disk(error: BaseException | None) -> bool:
-    """Whether *error* speaks of files or pages, which the item that met it may share with few others: it is
-    tried without them before anybody concludes that Postgres takes nothing."""
-    return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith(_DISK)
-
-
-def said(error: Exception) -> str:
-    """Without Postgres's details: those quote the rows, and rows hold people's numbers and texts."""
-    return ": ".join(filter(None, [type(error).__name__, str(error).partition("\n")[0]]))
 
 
 def _fail(waiting: _Waiting[Item, Result], failure: Exception, cause: Exception) -> None:

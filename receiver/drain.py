@@ -20,8 +20,9 @@ import asyncpg
 import structlog
 
 from receiver.backlog import FEW, Backlog
-from receiver.commit import PATIENCE, Unavailable, lacks_room
+from receiver.commit import PATIENCE, Unavailable
 from receiver.db import DatabaseError
+from receiver.db.statement_errors import lacks_room
 from receiver.ingest import Arrival, Ingest, Unstorable
 from receiver.metrics.definitions import (
     SPOOL_AGE_SECONDS,

@@ -1,4 +1,4 @@
-"""What goes wrong with Postgres, in two words for connecting and two for statements.
+"""Failures of connecting to Postgres, and the end of a connection, as one sentence for people.
 
 Every failure of connecting becomes a `DatabaseError` here, so nobody else lists exceptions of drivers.
 """
@@ -24,11 +24,7 @@ _POOLER_REFUSALS = (
     "TLS required",
 )
 #: classes of SQLSTATE that a connection ends with
-_LOST = ("08", "57P")
-#: classes of SQLSTATE that speak of the values in a statement: impossible values, broken keys, sizes
-_OF_CONTENT = ("22", "23", "54")
-#: except that a row which no partition takes finds one when the partition is made
-_NO_PARTITION = "23514"
+LOST = ("08", "57P")
 
 
 class DatabaseError(Exception):
@@ -84,21 +80,18 @@ def _refused(error: asyncpg.PostgresError) -> DatabaseError:
     return Unreachable(f"The database takes no connections now: {said}; wait for it.")
 
 
+def is_loss(error: BaseException) -> bool:
+    """Whether the server ended the connection with *error*: nobody knows how far the statement had come."""
+    return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith(LOST)
+
+
 def of_losing(error: BaseException | None) -> Unreachable | None:
     """Returns the one sentence for *error*, where it says that the database went away from a statement."""
     while error is not None:
-        lost = isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith(_LOST)
-        if lost or (isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)):
+        if is_loss(error) or (
+            isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
+        ):
             said = str(error).partition("\n")[0]
             return Unreachable(f"The database went away: {said}; once it is there again, run this again.")
         error = error.__cause__
     return None
-
-
-def is_of_content(error: BaseException | None) -> bool:
-    """Whether *error* speaks of the values that a statement brought. Anything else is the database's trouble,
-    and the same values may be taken later."""
-    state = getattr(getattr(error, "orig", error), "sqlstate", None) or ""
-    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
-        return True  # asyncpg could not write a value as its type
-    return state.startswith(_OF_CONTENT) and state != _NO_PARTITION
