@@ -3,9 +3,9 @@
 Pure. The finding itself, with its locks and its adoptions, is ``receiver/sql/resolve.sql``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from uuid import UUID
 
@@ -15,13 +15,12 @@ from models.errors import SPECIFICITY, ErrorClass
 from models.events import Event, Inbound, Report, TemplateReport
 from models.reference import FOREIGN_REFERENCE, NAMELESS_REPORT, TIMED_INBOUND, UNTIMED_INBOUND
 from models.status import CORRELATION_BIT, STATUS_BIT, Correlation, Status, bits
-from receiver.config import ChannelSettings
 from receiver.keywords import Meaning, Verdict, verdict
 from receiver.media import Link, arrived, unpacked
 from receiver.optouts import OptOuts
-from receiver.our_numbers import OurNumbers, is_foreign, nameless, numbers
-from receiver.providers.base import Provider
+from receiver.our_numbers import is_foreign, nameless
 from receiver.rows import EventRow, InboundRow, MediaRow, TemplateRow, new_id, wire_uuid
+from receiver.sources import Source
 
 #: the index on references holds no longer ones
 LONGEST_ID = 255
@@ -40,47 +39,6 @@ class Rows:
     templates: list[TemplateRow] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     others: dict[str, list[str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where events come from: a channel, and what is known of all that comes from it.
-
-    *our_number* is what an inbound message was written to where nothing else tells; *others* are the numbers
-    that only other channels list. A carrier that echoes nothing has its reports matched by numbers,
-    *guess_within* that time of the send; *guess_calling* where its answers name no message either.
-    """
-
-    channel: str
-    provider: str
-    our_number: str
-    guess_within: timedelta | None = None
-    guess_calling: bool = False
-    others: frozenset[str] = frozenset()
-
-
-def sources(
-    channels: Mapping[str, ChannelSettings], providers: Mapping[str, Provider]
-) -> Mapping[str, Source]:
-    """Returns what is known of the events of each of *channels*, by its name."""
-    ours = OurNumbers(channels, providers)
-    return {
-        name: _source(channel, providers[channel.provider], ours.others(name))
-        for name, channel in channels.items()
-    }
-
-
-def _source(channel: ChannelSettings, provider: Provider, others: frozenset[str]) -> Source:
-    return Source(
-        channel=channel.name,
-        provider=provider.name,
-        our_number=next(iter(numbers(channel)), nameless(channel.name)),
-        others=others,
-        guess_within=None
-        if provider.echoes_reference
-        else timedelta(seconds=channel.report_window or provider.report_window),
-        guess_calling=not provider.gives_ids,
-    )
 
 
 def rows(

@@ -17,12 +17,13 @@ from models.events import Event
 from receiver import db, phone
 from receiver.alone import Alone
 from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable
-from receiver.correlate import Rows, Source, others_of, rows
+from receiver.correlate import Rows, others_of, rows
 from receiver.db.statement_errors import is_of_disk
 from receiver.media import Store, contents
 from receiver.metrics.definitions import UNVERIFIED_NOT_KEPT, found, not_committed, stored
 from receiver.optouts import OptOuts
 from receiver.rows import PayloadRow
+from receiver.sources import Source
 from receiver.spool import Record, Spool, SpoolError
 from receiver.sql import qualified
 from receiver.together import placed

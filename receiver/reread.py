@@ -10,13 +10,14 @@ import structlog
 from models.events import Event
 from receiver import kept
 from receiver.config import ChannelSettings
-from receiver.correlate import Rows, Source, rows, sources
+from receiver.correlate import Rows, rows
 from receiver.kept import KeptPayload
 from receiver.media import Store, contents
 from receiver.optouts import OptOuts
 from receiver.providers.base import Provider
 from receiver.rows import PayloadRow
 from receiver.secrets import Secrets
+from receiver.sources import Source, sources
 from receiver.together import placed
 from receiver.understand import aside, place_of, understood
 

@@ -6,10 +6,10 @@ import orjson
 
 from models.events import Request
 from receiver.config import ChannelSettings
-from receiver.correlate import Source, sources
 from receiver.ingest import Arrival
 from receiver.our_numbers import nameless
 from receiver.providers.base import Provider
+from receiver.sources import Source, sources
 from receiver.spool import Record
 from receiver.understand import aside, understood
 

@@ -18,13 +18,13 @@ from models.events import Request
 from receiver.callers import Caller, admitted, authentic, kept_headers, kept_query, peer_of
 from receiver.commit import Unavailable
 from receiver.config import ChannelSettings, Settings
-from receiver.correlate import Source, sources
 from receiver.in_hand import SMALL, Body, Crowded, InHand
 from receiver.ingest import Arrival, Ingest
 from receiver.metrics.definitions import NO_CHANNEL, acknowledged
 from receiver.providers.base import Provider
 from receiver.rows import PayloadRow, new_id
 from receiver.secrets import Secrets
+from receiver.sources import Source, sources
 from receiver.understand import aside, place_of, understood
 from receiver.unverified import UnverifiedStore
 

@@ -16,10 +16,10 @@ from receiver import answered
 from receiver.answered import Asked
 from receiver.commit import Unavailable
 from receiver.config import ChannelSettings
-from receiver.correlate import Source
 from receiver.ingest import Arrival, Ingest
 from receiver.providers.base import Provider
 from receiver.rows import PayloadRow
+from receiver.sources import Source
 from receiver.understand import aside, understood
 
 log = structlog.get_logger()

@@ -11,7 +11,6 @@ import structlog
 
 from receiver import db, optouts, secrets, spool, spooled
 from receiver.config import Settings
-from receiver.correlate import sources
 from receiver.drain import Drain
 from receiver.endless import beside
 from receiver.fetching import Fetching
@@ -22,6 +21,7 @@ from receiver.metrics.sheet import Sheet, recording
 from receiver.optouts import OptOuts
 from receiver.outbox import Outbox
 from receiver.providers.base import Provider
+from receiver.sources import sources
 from receiver.spool import Spool
 from receiver.wakeup import listen
 from sender.answers import Answers

@@ -10,8 +10,8 @@ from uuid_utils.compat import uuid7
 
 from models.events import Event, Inbound, MediaPart
 from receiver.auth import create_key
-from receiver.correlate import Source
 from receiver.ingest import Arrival
+from receiver.sources import Source
 from tests.support.installation import CHANNEL, THEM, US, installation
 from tests.support.receiver import Receiver, running
 from tests.support.store import told

@@ -11,7 +11,7 @@ import pytest
 
 from models.events import EVERY, Inbound, Report
 from models.status import Status, correlation_of, status_of
-from receiver.correlate import Source
+from receiver.sources import Source
 from tests.support.beds import connect
 from tests.support.store import (
     CHANNEL,

@@ -16,7 +16,7 @@ from uuid_utils.compat import uuid7
 from models.errors import ErrorClass
 from models.events import Report
 from models.status import OUTCOME, Outcome, Status, bits, conflict, delivered_as, seen_range, status_of
-from receiver.correlate import Source
+from receiver.sources import Source
 from tests.support.beds import connect
 from tests.support.store import arrival, postback, send, store, told
 

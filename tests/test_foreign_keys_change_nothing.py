@@ -23,10 +23,10 @@ from models.status import Status
 from receiver import auth, spooled
 from receiver.answered import Asked
 from receiver.config import ChannelSettings
-from receiver.correlate import sources
 from receiver.ingest import Arrival
 from receiver.providers import PROVIDERS
 from receiver.rows import PayloadRow
+from receiver.sources import sources
 from receiver.spool import Record
 from sender.answers import Answers
 from tests.support.cases import NAMES, Case, channel_of, read_cases, request_of

@@ -15,11 +15,11 @@ from uuid_utils.compat import uuid7
 from models.events import Fate, Inbound, Outcome, TemplateReport, TemplateState
 from models.status import CONFLICT_BITS, FAILURE_BITS, SUCCESS_BITS
 from receiver.config import settings
-from receiver.correlate import Source
 from receiver.erase import Erase
 from receiver.ingest import Arrival, Ingest
 from receiver.optouts import OptOuts
 from receiver.outbox import CALL_LEASE, Claim, Outbox, Settlement
+from receiver.sources import Source
 from tests.support.beds import connect
 from tests.support.records import accept, outgoing
 from tests.support.store import CHANNEL, SCHEMA, THEM, US, arrival, postback, send, settle, store, told

@@ -12,9 +12,9 @@ from uuid_utils.compat import uuid7
 
 from models.events import Inbound
 from receiver import migrate, partitions
-from receiver.correlate import Source
 from receiver.ingest import Arrival, Ingest
 from receiver.partitions import Busy, Partition, first_id
+from receiver.sources import Source
 from tests.support.beds import connect
 from tests.support.idle import Idle, idle
 from tests.support.patience import PATIENCE

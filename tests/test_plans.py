@@ -12,11 +12,11 @@ from models.errors import ErrorClass
 from models.events import Fate, Inbound, Outcome, Report
 from models.status import Status
 from receiver.confirmations import Confirmation
-from receiver.correlate import Source
 from receiver.ingest import Ingest
 from receiver.optouts import OptOuts
 from receiver.outbox import Claim, Outbox, Settlement
 from receiver.providers.sinch_mms import SinchMms
+from receiver.sources import Source
 from sender.silence import _unconfirmed
 from tests.support.beds import connect
 from tests.support.functions import called

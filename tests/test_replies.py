@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from models.events import Inbound
-from receiver.correlate import Source
 from receiver.providers import PROVIDERS
+from receiver.sources import Source
 from tests.support.app import running_app
 from tests.support.forwarding import forwarding
 from tests.support.installation import THEM, US, channel_keys

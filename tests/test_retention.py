@@ -14,12 +14,12 @@ from structlog.testing import capture_logs
 from models.events import Inbound, MediaPart
 from receiver import janitor, partitions
 from receiver.config import Settings, settings
-from receiver.correlate import Source
 from receiver.ingest import Ingest
 from receiver.janitor import Report
 from receiver.media import unused
 from receiver.media.disk import Disk
 from receiver.retention import SWEEPS, Cutoffs
+from receiver.sources import Source
 from tests.support.functions import called
 from tests.support.idle import idle
 from tests.support.inbound import eventually

@@ -11,12 +11,12 @@ import pytest
 
 from receiver import secrets
 from receiver.app import providers_of
-from receiver.correlate import sources
 from receiver.http import Client
 from receiver.ingest import Ingest
 from receiver.media import store_of
 from receiver.outbox import Outbox
 from receiver.outbox.call import CLAIM_LEASE, Claim
+from receiver.sources import sources
 from sender import loop
 from sender.answers import Answers
 from sender.call import Calls

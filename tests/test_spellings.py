@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from models.events import Report
 from models.status import STATUS_BIT, Status
 from receiver import phone
-from receiver.correlate import Source
 from receiver.erase import Erase
 from receiver.optouts import OptOuts
+from receiver.sources import Source
 from tests.support import receiver
 from tests.support.api import SECRETS, running
 from tests.support.beds import connect

@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 
 from models.events import Inbound
-from receiver.correlate import Source
 from receiver.ingest import Arrival, Ingest
 from receiver.optouts import OptOuts
 from receiver.outbox import CALL_LEASE, Claim, Outbox, PendingCall
+from receiver.sources import Source
 from tests.support.beds import connect
 from tests.support.records import accept, outgoing
 from tests.support.store import SCHEMA, THEM, US, told

@@ -12,7 +12,6 @@ from models.errors import ErrorClass
 from models.events import Event, Inbound, Report, Request, Unreadable
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings, Settings, settings
-from receiver.correlate import sources
 from receiver.ingest import Arrival
 from receiver.kept import Selection
 from receiver.providers import PROVIDERS
@@ -21,6 +20,7 @@ from receiver.replay import Replay
 from receiver.replayed import Summary
 from receiver.rows import PayloadRow
 from receiver.secrets import Secrets
+from receiver.sources import sources
 from receiver.understand import understood
 from tests.support.store import store
 

@@ -9,8 +9,9 @@ from uuid_utils.compat import uuid7
 
 from models.events import Event
 from models.status import STATUS_BIT, Correlation, Status, bits
-from receiver.correlate import Source, key, rows
+from receiver.correlate import key, rows
 from receiver.rows import EventRow, MediaRow, MessageRow, PayloadRow
+from receiver.sources import Source
 from tests.support.beds import connect
 from tests.support.functions import called
 

@@ -13,11 +13,12 @@ from uuid_utils.compat import uuid7
 from models.events import Event, Fate, Outcome, Report, Request
 from models.status import STATUS_BIT, Status
 from receiver.config import ChannelSettings
-from receiver.correlate import Source, key
+from receiver.correlate import key
 from receiver.ingest import Arrival, Ingest
 from receiver.outbox import Outbox, Settlement
 from receiver.providers.sinch_mms import SinchMms
 from receiver.rows import EventRow, MessageRow, PayloadRow
+from receiver.sources import Source
 from receiver.sql import qualified
 
 SCHEMA = "postback"

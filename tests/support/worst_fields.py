@@ -21,6 +21,7 @@ from receiver.providers import PROVIDERS
 from receiver.read import ids
 from receiver.read.filters import spellings_in
 from receiver.secrets import Secrets
+from receiver.sources import sources
 from receiver.understand import understood
 from receiver.webhooks import _headers
 from tests.support.bounded_work import MEDIUM, Looker, Maker
@@ -135,9 +136,7 @@ def take(channel: ChannelSettings, request: Request) -> correlate.Rows:
     provider = PROVIDERS[channel.provider]
     callers.authentic(callers.Caller(request, None), channel, provider)
     state, reason, events = understood(provider, channel, request)
-    rows = correlate.rows(
-        events, correlate.sources({channel.name: channel}, PROVIDERS)[channel.name], _ID, NOW
-    )
+    rows = correlate.rows(events, sources({channel.name: channel}, PROVIDERS)[channel.name], _ID, NOW)
     stored("c", state, rows.events)
     logs.redact(None, "info", {"event": "unreadable", "reason": reason})
     return rows
