@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import orjson
 
 from benchmarks.stored import PostbackStore
@@ -102,10 +103,22 @@ class Machine:
         )
         return self.carrier
 
-    @property
-    def carriers_key(self) -> dict[str, str]:
-        """The header that the practice carrier's control routes ask for."""
-        return {KEY_HEADER: practice.key(self.data_dir)}
+    @asynccontextmanager
+    async def clients(self, within: float = 30) -> AsyncIterator[tuple[httpx.AsyncClient, httpx.AsyncClient]]:
+        """Yields a client of the API with a key of every scope, which waits *within* seconds for an answer,
+        and one of the practice carrier's control routes."""
+        key = await self.output("keys", "create", "--name", "faults", "--scope", "read,send,admin")
+        async with (
+            httpx.AsyncClient(
+                base_url="http://{}:{}".format(*self.address),
+                headers={"authorization": f"Bearer {key}"}, timeout=within,
+            ) as api,
+            httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{self._carrier_port}",
+                headers={KEY_HEADER: practice.key(self.data_dir)}, timeout=30,
+            ) as control,
+        ):  # fmt: skip
+            yield api, control
 
     async def output(self, *arguments: str) -> str:
         """What ``postback`` with *arguments* prints, for one that ends by itself."""

@@ -236,18 +236,11 @@ async def _installed(run: Run, *, synchronous: bool) -> AsyncIterator[Installed]
         pair = await broken.replicated(synchronous=synchronous)
         await broken.simulate(port)
         await broken.serve(workers=2, POSTBACK_PRIVATE_NETWORKS=PRIVATE)
-        key = await broken.output("keys", "create", "--name", "faults", "--scope", "read,send,admin")
         await broken.background("send")
         await broken.background("forward", POSTBACK_PRIVATE_NETWORKS=PRIVATE)
         journal = run.journal("synchronous" if synchronous else "asynchronous")
         callers = Callers(broken.address, Mixed(run.seed, await broken.sent_messages()), journal)
-        async with (
-            httpx.AsyncClient(
-                base_url="http://{}:{}".format(*broken.address),
-                headers={"authorization": f"Bearer {key}"}, timeout=40,
-            ) as api,
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as carrier,
-        ):  # fmt: skip
+        async with broken.clients(within=40) as (api, carrier):
             installed = Installed(broken, pair, api, callers, Sending(broken, api, carrier), FeedReader(api))
             async with called(installed.posted) as url:
                 (await api.post("/v1/subscribers", json={"url": url})).raise_for_status()

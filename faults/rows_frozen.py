@@ -213,14 +213,5 @@ async def _installed() -> AsyncIterator[tuple[Machine, Apps, Carrier]]:
         await broken.simulate(port)
         await broken.serve(workers=2)
         await broken.background("send")
-        key = await broken.output("keys", "create", "--name", "faults", "--scope", "read,send,admin")
-        address = "http://{}:{}".format(*broken.address)
-        async with (
-            httpx.AsyncClient(
-                base_url=address, headers={"authorization": f"Bearer {key}"}, timeout=60
-            ) as api,
-            httpx.AsyncClient(
-                base_url=f"http://127.0.0.1:{port}", headers=broken.carriers_key, timeout=30
-            ) as carrier,
-        ):
+        async with broken.clients(within=60) as (api, carrier):
             yield broken, Apps(api), Carrier(carrier)

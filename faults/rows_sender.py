@@ -220,16 +220,7 @@ async def installed(**more: Any) -> AsyncIterator[Sending]:
         await broken.database()
         await broken.simulate(port)
         await broken.serve(workers=1)
-        key = await broken.output("keys", "create", "--name", "faults", "--scope", "read,send,admin")
-        address = "http://{}:{}".format(*broken.address)
-        async with (
-            httpx.AsyncClient(
-                base_url=address, headers={"authorization": f"Bearer {key}"}, timeout=30
-            ) as api,
-            httpx.AsyncClient(
-                base_url=f"http://127.0.0.1:{port}", headers=broken.carriers_key, timeout=30
-            ) as carrier,
-        ):
+        async with broken.clients() as (api, carrier):
             yield Sending(broken, api, carrier)
 
 
