@@ -1,18 +1,18 @@
 """Callers whose requests cost more than their bytes: ``python -m faults.door_bombs HOST PORT KNOWN OPEN N``.
 
 N requests, `COMING` a second, each one of the `bombs`: to KNOWN, a path with its token, or to OPEN, where no
-token is asked for. The last line of output is JSON: of each kind what it was answered.
+token is asked for. The last line of output is JSON, see `faults.crowd.tell`.
 """
 
 import asyncio
 import gzip
-import json
 import sys
-from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
+from time import perf_counter
 
-import uvloop
+from faults.crowd import Ended, crowd, tell
 
 #: requests a second, and seconds until this side gives up on an answer
 COMING, PATIENCE = 25, 20.0
@@ -56,43 +56,28 @@ def _post(path: str, body: bytes, headers: str = "") -> bytes:
     return head.encode() + body
 
 
-async def call(host: str, port: int, bomb: Bomb, after: float) -> tuple[Bomb, int]:
-    """Returns what *bomb* was answered, 0 for nothing and -1 for nothing in time."""
+async def call(host: str, port: int, bomb: Bomb, after: float) -> Ended[Bomb]:
+    """Begins *after* seconds; goes on until it is answered, its connection is closed, or patience ends."""
     await asyncio.sleep(after)
+    began = perf_counter()
     try:
         async with asyncio.timeout(PATIENCE):
             reader, writer = await asyncio.open_connection(host, port)
             writer.write(bomb.request)
             status = int((await reader.readuntil(b"\r\n")).split(b" ", 2)[1])
             writer.transport.abort()
-            return bomb, status
     except TimeoutError:
-        return bomb, -1
+        status = -1
     except (OSError, asyncio.IncompleteReadError):
-        return bomb, 0
-
-
-async def crowd(host: str, port: int, known: str, open_: str, number: int) -> list[tuple[Bomb, int]]:
-    kinds = bombs(known, open_)
-    chosen = list(islice(cycle([*kinds, *[kinds[-1]] * HANGING]), number))
-    print("calling", len(chosen), flush=True)
-    return await asyncio.gather(
-        *(call(host, port, bomb, place / COMING) for place, bomb in enumerate(chosen))
-    )
+        status = 0
+    return Ended(bomb, status, perf_counter() - began)
 
 
 def main() -> None:
     host, port, known, open_, number = sys.argv[1:]
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        answered = runner.run(crowd(host, int(port), known, open_, int(number)))
-    told = {
-        bomb.name: {
-            "answers": dict(Counter(str(status) for one, status in answered if one is bomb)),
-            "wrong": sum(status not in bomb.right for one, status in answered if one is bomb),
-        }
-        for bomb, _ in answered
-    }
-    print(json.dumps(told), flush=True)
+    kinds = bombs(known, open_)
+    chosen = list(islice(cycle([*kinds, *[kinds[-1]] * HANGING]), int(number)))
+    tell(crowd(chosen, COMING, partial(call, host, int(port))))
 
 
 if __name__ == "__main__":

@@ -6,16 +6,13 @@ its number, what they were answered, and the most seconds until one of them had 
 
 import asyncio
 import gzip
-import json
-import resource
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from random import Random
+from functools import partial
 from time import perf_counter
 
-import uvloop
+from faults.crowd import Ended, crowd, shuffled, tell
 
 #: seconds between two bytes of those who dawdle, and until this side gives up
 DRIP, PATIENCE = 1.0, 30.0
@@ -37,14 +34,6 @@ class Kind:
     more: Callable[[], Iterator[bytes]]
     pause: float
     right: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    kind: Kind
-    status: int
-    #: until the answer has come, or the end of the connection without one
-    seconds: float
 
 
 def kinds(path: str) -> list[Kind]:
@@ -80,7 +69,7 @@ def _headers(number: int) -> Iterator[bytes]:
         yield b"".join(b"x-%d: %d\r\n" % (place, place) for place in range(begin, begin + 500))
 
 
-async def call(host: str, port: int, kind: Kind, after: float) -> Ended:
+async def call(host: str, port: int, kind: Kind, after: float) -> Ended[Kind]:
     """Begins *after* seconds; goes on until it is answered, its connection is closed, or patience ends."""
     await asyncio.sleep(after)
     reader, writer = await asyncio.open_connection(host, port)
@@ -111,35 +100,9 @@ async def _send(writer: asyncio.StreamWriter, kind: Kind) -> None:
         return
 
 
-async def crowd(host: str, port: int, path: str, number: int) -> list[Ended]:
-    chosen = [kind for kind in kinds(path) for _ in range(max(1, round(kind.share * number)))]
-    Random(number).shuffle(chosen)
-    print("calling", len(chosen), flush=True)
-    return await asyncio.gather(
-        *(call(host, port, kind, place / COMING) for place, kind in enumerate(chosen))
-    )
-
-
-def told(ended: list[Ended]) -> dict[str, dict[str, object]]:
-    names = dict.fromkeys(one.kind.name for one in ended)
-    of = {name: [one for one in ended if one.kind.name == name] for name in names}
-    return {
-        name: {
-            "connections": len(found),
-            "answers": dict(Counter(str(one.status) for one in found)),
-            "wrong": sum(one.status not in one.kind.right for one in found),
-            "seconds": round(max(one.seconds for one in found), 2),
-        }
-        for name, found in of.items()
-    }
-
-
 def main() -> None:
     host, port, path, number = sys.argv[1:]
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        print(json.dumps(told(runner.run(crowd(host, int(port), path, int(number))))), flush=True)
+    tell(crowd(shuffled(kinds(path), int(number)), COMING, partial(call, host, int(port))))
 
 
 if __name__ == "__main__":

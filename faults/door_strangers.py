@@ -6,18 +6,15 @@ was answered, and the most seconds that one waited.
 """
 
 import asyncio
-import json
-import resource
 import secrets
 import sys
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from time import perf_counter
 
-import uvloop
-
+from faults.crowd import Ended, crowd, shuffled, tell
 from faults.traffic import CHANNEL
 
 #: seconds until this side gives up
@@ -35,13 +32,6 @@ class Kind:
     share: float
     request: Callable[[], bytes]
     right: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    kind: Kind
-    status: int
-    seconds: float
 
 
 KINDS = (
@@ -72,7 +62,7 @@ def _post(path: str, length: int) -> bytes:
     return head.encode() + b"{" + b" " * (length - 1)
 
 
-async def call(host: str, port: int, kind: Kind, after: float) -> Ended:
+async def call(host: str, port: int, kind: Kind, after: float) -> Ended[Kind]:
     """Begins *after* seconds; goes on until it is answered, its connection is closed, or patience ends."""
     await asyncio.sleep(after)
     began, status = perf_counter(), -1
@@ -92,34 +82,9 @@ async def call(host: str, port: int, kind: Kind, after: float) -> Ended:
     return Ended(kind, status, perf_counter() - began)
 
 
-async def crowd(host: str, port: int, number: int, coming: float) -> list[Ended]:
-    chosen = [kind for kind in KINDS for _ in range(max(1, round(kind.share * number)))]
-    Random(number).shuffle(chosen)
-    print("calling", len(chosen), flush=True)
-    return await asyncio.gather(
-        *(call(host, port, kind, place / coming if coming else 0) for place, kind in enumerate(chosen))
-    )
-
-
-def told(ended: list[Ended]) -> dict[str, dict[str, object]]:
-    of = {kind.name: [one for one in ended if one.kind is kind] for kind in KINDS}
-    return {
-        name: {
-            "connections": len(found),
-            "answers": dict(Counter(str(one.status) for one in found)),
-            "wrong": sum(one.status not in (*one.kind.right, 503) for one in found),
-            "seconds": round(max(one.seconds for one in found), 2),
-        }
-        for name, found in of.items()
-    }
-
-
 def main() -> None:
     host, port, number, coming = sys.argv[1:]
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        print(json.dumps(told(runner.run(crowd(host, int(port), int(number), float(coming))))), flush=True)
+    tell(crowd(shuffled(KINDS, int(number)), float(coming), partial(call, host, int(port))), 503)
 
 
 if __name__ == "__main__":
