@@ -7,7 +7,6 @@ from benchmarks.traffic import KnownReports
 from faults import fuzz
 from faults.audit import Balance, balance
 from faults.callers import Answer, Callers, latency
-from faults.journal import Journal
 from faults.machine import Machine, machine
 from faults.rows import Result, Run, row
 from faults.traffic import Requests
@@ -29,7 +28,7 @@ async def alike(run: Run) -> Result:
         await served.database()
         await served.serve(workers=WORKERS)
         different = KnownReports(await served.sent_messages(REPORTS * (rounds + 1)))
-        callers = Callers(served.address, different, Journal(run.scratch / "different"))
+        callers = Callers(served.address, different, run.journal("different"))
         await _burst(callers, range(REPORTS))  # so that no round pays for what is warmed up once
         callers.answers.clear()
         same: list[Answer] = []
@@ -60,13 +59,11 @@ async def _same(served: Machine, run: Run, different: Requests, number: int) -> 
     """A report that has not come before, `REPORTS` times; the journal is of this round alone."""
     # an even serial is the first report on a message; the bursts of different ones do not come this far
     repeated = _One(different, 2 * (10 * REPORTS + number))
-    journal = Journal(run.scratch / f"alike-{number}")
+    journal = run.journal(f"alike-{number}")
     callers = Callers(served.address, repeated, journal)
     await _burst(callers, range(REPORTS))
     callers.hang_up()
-    found = await balance(served, journal.read())
-    journal.close()
-    return callers.answers, found
+    return callers.answers, await balance(served, journal.read())
 
 
 async def _burst(callers: Callers, serials: Sequence[int]) -> None:

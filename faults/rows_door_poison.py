@@ -7,7 +7,7 @@ from benchmarks.traffic import ExternalReports
 from faults.audit import Balance
 from faults.callers import Answer, Callers
 from faults.door_poisoned import RAISES, WAYS
-from faults.journal import OK, Journal
+from faults.journal import OK
 from faults.machine import Machine, machine
 from faults.rows import Result, Run, row
 
@@ -42,8 +42,8 @@ async def poison(run: Run) -> Result:
     async with machine() as served:
         await served.database()
         program = await served.program("faults.door_poisoned", "serve", "--port", str(served.port))
-        neighbours = Callers(served.address, ExternalReports(), Journal(run.scratch / "neighbours"))
-        poisoned = Callers(served.address, _Poisoned(), Journal(run.scratch / "poisoned"))
+        neighbours = Callers(served.address, ExternalReports(), run.journal("neighbours"))
+        poisoned = Callers(served.address, _Poisoned(), run.journal("poisoned"))
         for number in range(rounds):
             run.progress(f"round {number + 1} of {rounds}")
             await asyncio.gather(
