@@ -9,10 +9,10 @@ from uuid import UUID
 from receiver.forward.attempt import attempt
 from receiver.forward.books import Books
 from receiver.forward.health import Health
-from receiver.forward.letters import Letter, Letters
+from receiver.forward.letters import Letters
 from receiver.forward.parcel import DEAD, DELIVERED, PARKED, WAITING, Parcel
-from receiver.forward.place import Place
 from receiver.forward.queue import Queue
+from receiver.forward.reading import Reading
 from receiver.forward.subscription import PlaceRow, Subscription
 from receiver.forward.terms import Terms
 from receiver.http import Poster
@@ -25,8 +25,6 @@ FEED = Waiting("feed")
 
 #: seconds before the feed is read again when Postgres did not answer
 PAUSE = 1.0
-#: seconds of a replay that may be made up at once
-BURST = 0.1
 
 
 class Line:
@@ -48,9 +46,8 @@ class Line:
         self._redactions = redactions
         #: posts at a time; none while somebody else may serve it
         self.width = terms.concurrency
-        self._live, self._again = Place(of.cursor), self._replay_of(of)
-        self._again_at = 0.0
-        self._queue, self._done = Queue(), set(done)
+        self._reading = Reading(of, letters, terms, done, lambda: self._hungry, self._add)
+        self._queue = Queue()
         self._posts: set[asyncio.Task[None]] = set()
         self._untried = 0
         self._health = Health(terms, of.failing_since)
@@ -69,8 +66,7 @@ class Line:
 
     def update(self, of: Subscription) -> None:
         """As it stands now."""
-        if of.replay != self.of.replay:
-            self._again, self._again_at = self._replay_of(of), 0.0
+        self._reading.update(of)
         self.of = of
         self.wake()
 
@@ -104,12 +100,9 @@ class Line:
 
     def place(self) -> PlaceRow:
         """How far it has come, for its books."""
-        again = self._again
-        if again is not None and again.ends and again.read >= (self.of.replay_through or 0):
-            again = self._again = None
         return PlaceRow(
-            self.of.id, self._live.settled, self._health.since, self._health.reason, self.of.replay,
-            again.settled if again else None, self.books.recovered,
+            self.of.id, self._reading.settled, self._health.since, self._health.reason, self.of.replay,
+            self._reading.replay_settled, self.books.recovered,
         )  # fmt: skip
 
     # its work
@@ -119,8 +112,8 @@ class Line:
         while True:
             self._wake.clear()
             try:
-                await self._read_on()
-                await self._read_again()
+                await self._reading.read_on()
+                await self._reading.read_replay()
             except Exception as error:  # noqa: BLE001 - the database is away: look again
                 FEED.failed(self, error)
                 await asyncio.sleep(PAUSE)
@@ -150,51 +143,12 @@ class Line:
             and not self._closing
         )
 
-    async def _read_on(self) -> None:
-        while self._hungry and self._live.read < self._letters.head:
-            letters, through = await self._letters.after(self._live.read)
-            if through <= self._live.read:
-                return
-            for letter in letters:
-                if not self._hungry:
-                    return
-                self._take(self._live, letter, 0)
-            self._live.read = max(self._live.read, through)
-            await asyncio.sleep(0)  # a filter may leave out a long stretch
-
-    async def _read_again(self) -> None:
-        """A replay goes on, at its rate."""
-        place, end = self._again, self.of.replay_through or 0
-        now = asyncio.get_running_loop().time()
-        while place is not None and place.read < end and self._again_at <= now and self._hungry:
-            letters, through = await self._letters.after(place.read)
-            # where the feed ends earlier than it once did, so does the replay
-            upto = min(through, end) if through > place.read else end
-            for letter in letters:
-                if letter.seq > end:
-                    break
-                if self._again_at > now:
-                    upto = place.read
-                    break
-                if self._take(place, letter, self.of.replay):
-                    self._again_at = max(self._again_at, now - BURST) + 1 / self._terms.replay_rate
-            place.read = max(place.read, upto)
-
-    def _take(self, place: Place, letter: Letter, replay: int) -> bool:
-        place.read = letter.seq
-        if not self.of.wanted.admits(letter):
-            return False
-        if (replay, letter.seq) in self._done:
-            self._done.discard((replay, letter.seq))
-            return False
-        parcel = Parcel.of(letter, replay)
-        place.add(parcel)
+    def _add(self, parcel: Parcel) -> None:
         self._untried += 1
         self._queue.add(parcel)
         first = self._queue.first_of(parcel)
         if first.tries and first is not parcel and not self._health.down:
             self._record(parcel)
-        return True
 
     def _start(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -206,7 +160,7 @@ class Line:
             post = asyncio.create_task(self._deliver(parcel))
             self._posts.add(post)
             post.add_done_callback(self._landed)
-        if self._live.read < self._letters.head and self._untried <= self._terms.ahead // 2 and self._hungry:
+        if self._reading.behind and self._untried <= self._terms.ahead // 2 and self._hungry:
             self._wake.set()
 
     def _may_start(self, now: float) -> bool:
@@ -265,9 +219,6 @@ class Line:
             self._untried -= 1
         self.books.note(parcel)
 
-    def _replay_of(self, of: Subscription) -> Place | None:
-        return None if of.replay_after is None else Place(of.replay_after)
-
     def _on_the_loop(self, moment: datetime | None) -> float:
         if moment is None:
             return 0.0
@@ -278,7 +229,7 @@ class Line:
         """Seconds until something is to be done without anybody's word."""
         now = asyncio.get_running_loop().time()
         moments = [self._queue.next_due(down=self._health.down), self._health.paused_until]
-        if self._again is not None and not self._health.down:
-            moments.append(self._again_at)
+        if not self._health.down:
+            moments.append(self._reading.replays_at)
         later = [moment - now for moment in moments if moment and moment > now]
         return min(later, default=None)
