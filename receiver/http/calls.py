@@ -11,6 +11,7 @@ import httpx
 
 from models.events import Answer, Call, Unreadable
 from receiver.compression import unpacked
+from receiver.http import bodies
 from receiver.http.connecting import CONNECT_DEADLINE, Connections
 from receiver.http.failures import AnswerLost, NotSent, Unfetchable, said
 from receiver.http.targets import Outgoing, parsed
@@ -80,15 +81,10 @@ class Client:
 async def _whole(response: httpx.Response) -> bytes:
     """Returns the body, unpacked where it comes compressed, which nobody asked for. Raises ``AnswerLost`` for
     one that is too large, as it came or unpacked, or that cannot be unpacked."""
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.aiter_raw():
-        size += len(chunk)
-        if size > LARGEST_ANSWER:
-            raise AnswerLost(f"the answer is larger than {LARGEST_ANSWER} bytes")
-        chunks.append(chunk)
+    too_large = AnswerLost(f"the answer is larger than {LARGEST_ANSWER} bytes")
+    body = await bodies.raw(response, LARGEST_ANSWER, too_large)
     try:
         # never more than that is made of it: httpx would unpack each chunk to its end
-        return unpacked(b"".join(chunks), response.headers.get("content-encoding", ""), LARGEST_ANSWER)
+        return unpacked(body, response.headers.get("content-encoding", ""), LARGEST_ANSWER)
     except Unreadable as error:
         raise AnswerLost(str(error)) from None

@@ -9,6 +9,7 @@ import httpx
 
 from receiver import retry_after
 from receiver.addresses import Forbidden, Network
+from receiver.http import bodies
 from receiver.http.connecting import Connections
 from receiver.http.failures import Distrusted, Gone, Hopeless, Unfetchable, said
 from receiver.http.targets import Outgoing, parsed
@@ -69,11 +70,4 @@ async def _content(response: httpx.Response, max_bytes: int) -> bytes:
         raise kind(f"its server answers with HTTP {response.status_code}", pause)
     if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         raise Unfetchable("its server sends it compressed, unasked")
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.aiter_raw():
-        size += len(chunk)
-        if size > max_bytes:
-            raise Hopeless(f"it is larger than {max_bytes} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
+    return await bodies.raw(response, max_bytes, Hopeless(f"it is larger than {max_bytes} bytes"))
