@@ -6,7 +6,6 @@ A session of the ORM costs several times what one of these statements costs, bef
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from typing import Any, Protocol
 
 import asyncpg
@@ -18,8 +17,6 @@ from receiver.sql import qualified
 
 #: seconds that somebody who asks waits for a connection, and for an answer
 TURN, ANSWER = 5.0, 30.0
-
-_qualified = lru_cache(maxsize=1024)(qualified)
 
 
 async def _with_json(connection: Any) -> None:
@@ -56,7 +53,7 @@ class Snapshot:
 
     async def rows(self, text: str, *values: Any) -> Sequence[Row]:
         """What *text* finds; it names tables as ``postback.name``, whatever the schema is called."""
-        found: Sequence[Row] = await self._connection.fetch(_qualified(text, self._schema), *values)
+        found: Sequence[Row] = await self._connection.fetch(qualified(text, self._schema), *values)
         return found
 
 

@@ -146,7 +146,13 @@ def ours() -> Functions:
 
 
 def qualified(text: str, schema: str) -> str:
-    """Returns *text* with its names as they are in a database: see `Functions.qualified`."""
+    """Returns *text*, a statement of the code's own, with its names as they are in a database: see
+    `Functions.qualified`."""
+    return _qualified(text, schema)
+
+
+@lru_cache(maxsize=1024)
+def _qualified(text: str, schema: str) -> str:
     return ours().qualified(text, schema)
 
 
