@@ -14,8 +14,8 @@ from receiver import migrate
 from receiver.read import ids
 from tests.support.api import Api
 from tests.support.api import running as api_running
-from tests.support.app import running_app
-from tests.support.forwarding import forwarding
+from tests.support.app import App, running_app
+from tests.support.forwarding import Installed, forwarding
 from tests.support.functions import called, changed
 from tests.support.listening import FEED, listener
 from tests.support.receiver import running as receiver_running
@@ -225,13 +225,19 @@ async def test_memory_does_not_hide_the_gap(db: asyncpg.Connection, database_url
     assert ids.cursor_of_sequence(GAP + 3) == said[2]["id"]
 
 
+async def told_of_three(installed: Installed, app: App) -> dict[str, Any]:
+    """Returns a new subscriber at *app*, once it was told everything there is, three events."""
+    made = await installed.subscribe(app)
+    installed.forward()
+    await installed.tell("T1", "T2", "T3")
+    await app.first(3)
+    await installed.until(f"/v1/subscribers/{made['id']}", lag=0)
+    return made
+
+
 async def test_a_replay_goes_over_the_gap(database_url: str, tmp_path: Path) -> None:
     async with forwarding(database_url, tmp_path) as installed, running_app() as app:
-        made = await installed.subscribe(app)
-        installed.forward()
-        await installed.tell("T1", "T2", "T3")
-        await app.first(3)
-        await installed.until(f"/v1/subscribers/{made['id']}", lag=0)
+        made = await told_of_three(installed, app)
         await promoted(installed.db, through=2)
         await installed.tell("T4")
         await app.first(4)
@@ -270,11 +276,7 @@ async def test_subscribers_get_everything_on_both_sides_of_the_gap_and_it_is_no_
 
 async def test_a_forwarder_that_stays_goes_on_behind_the_gap(database_url: str, tmp_path: Path) -> None:
     async with forwarding(database_url, tmp_path) as installed, running_app() as app:
-        made = await installed.subscribe(app)
-        installed.forward()
-        await installed.tell("T1", "T2", "T3")
-        await app.first(3)
-        await installed.until(f"/v1/subscribers/{made['id']}", lag=0)
+        await told_of_three(installed, app)
         await promoted(installed.db, through=1)
         await installed.tell("T4")
         heard = [one.event["sequence"] for one in await app.first(4)]

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -75,13 +76,25 @@ def with_hanging_channel(home: Installation, carrier: Carrier, **keys: object) -
     home.settings = home.settings.model_copy(update={"channels": {HANGING: made, known.name: known}})
 
 
-async def test_a_carrier_that_hangs_delays_no_questions_to_another(database_url: str) -> None:
-    keys = {"from": [US], "default_region": "AU", "report_window": 1}
+@asynccontextmanager
+async def beside_a_hanging_carrier(
+    database_url: str, **keys: Any
+) -> AsyncIterator[tuple[Installation, Carrier]]:
+    """Yields an installation whose sender is not started yet, with *keys* of its own channel, and the carrier
+    of another channel, which answers nothing."""
     async with (
         hanging() as carrier,
-        installation(database_url, "cellcast", sender=False, **keys) as home,
+        installation(database_url, "cellcast", sender=False, **{"from": [US], **keys}) as home,
     ):
         with_hanging_channel(home, carrier)
+        yield home, carrier
+
+
+async def test_a_carrier_that_hangs_delays_no_questions_to_another(database_url: str) -> None:
+    async with beside_a_hanging_carrier(database_url, default_region="AU", report_window=1) as (
+        home,
+        carrier,
+    ):
         await silent_messages(database_url, 30)
         await home.order(report="lost")
         home.start_sender()
@@ -97,11 +110,7 @@ async def test_no_connection_to_postgres_is_held_while_a_carrier_is_asked(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(silence, "LOOK", 60.0)
-    async with (
-        hanging() as carrier,
-        installation(database_url, "cellcast", sender=False, **{"from": [US]}) as home,
-    ):
-        with_hanging_channel(home, carrier)
+    async with beside_a_hanging_carrier(database_url) as (home, carrier):
         await silent_messages(database_url, 10)
         home.start_sender()
         await carrier.asked(silence.AT_ONCE)
@@ -117,12 +126,7 @@ async def test_no_connection_to_postgres_is_held_while_a_carrier_is_asked(
 
 
 async def test_a_poll_that_hangs_delays_no_other(database_url: str) -> None:
-    keys = {"from": [US], "default_region": "AU", "poll": 1}
-    async with (
-        hanging() as carrier,
-        installation(database_url, "cellcast", sender=False, **keys) as home,
-    ):
-        with_hanging_channel(home, carrier)
+    async with beside_a_hanging_carrier(database_url, default_region="AU", poll=1) as (home, carrier):
         account = home.account.model_dump() | {"callback_url": None}
         assert (await home.carrier.post("/practice/accounts", json=account)).is_success
         home.start_sender()
@@ -138,11 +142,7 @@ async def test_what_has_no_room_comes_again_when_its_lease_is_over(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(silence, "ROOM", 2)
-    async with (
-        hanging() as carrier,
-        installation(database_url, "cellcast", sender=False, **{"from": [US]}) as home,
-    ):
-        with_hanging_channel(home, carrier)
+    async with beside_a_hanging_carrier(database_url) as (home, carrier):
         await silent_messages(database_url, 20)
         home.start_sender()
         await carrier.asked(2)
