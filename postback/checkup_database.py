@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
 
 import asyncpg
 
@@ -11,10 +10,9 @@ from postback import checkup_connection
 from postback.checkup import Finding, failure, ok, size, span, warning
 from receiver import db, migrate, partitions, secrets, sql
 from receiver.config import ConfigError, Settings
+from receiver.db import Connection
 from receiver.janitor import SPACING, TURN
 from receiver.retention import SWEEPS, Cutoffs
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 #: connections that a web process opens at most, and a sender with a forwarder
 PER_WEB_PROCESS, BEHIND = 16, 14

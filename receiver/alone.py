@@ -9,7 +9,8 @@ from typing import Generic, TypeVar
 
 import asyncpg
 
-from receiver.commit import PATIENCE, Connection, Poisoned, Unavailable
+from receiver.commit import PATIENCE, Poisoned, Unavailable
+from receiver.db import Connection
 from receiver.db.statement_errors import is_busy, is_unwell, said
 
 Item = TypeVar("Item")

@@ -10,12 +10,11 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
-import asyncpg
 import structlog
 
-from receiver.db import let_go
+from receiver.db import Connection, let_go
 from receiver.db.errors import is_loss
 from receiver.db.statement_errors import is_busy, is_refusal, is_unwell, said
 from receiver.metrics.definitions import committed, not_committed
@@ -25,7 +24,6 @@ log = structlog.get_logger()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 #: seconds that a batch may take, from the arrival of its first item
 PATIENCE = 1.0

@@ -17,8 +17,9 @@ import asyncpg
 import structlog
 
 from receiver import db, optouts, secrets
-from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable
+from receiver.commit import GroupCommit, Poisoned, Unavailable
 from receiver.config import Settings
+from receiver.db import Connection
 from receiver.endless import beside
 from receiver.http import FETCH_DEADLINE, Gone, Hopeless, NotSent, Unfetchable, fetch
 from receiver.media import LARGEST_RECEIVED, Store, store_of

@@ -16,8 +16,9 @@ import structlog
 from models.events import Event
 from receiver import db, phone
 from receiver.alone import Alone
-from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable
+from receiver.commit import GroupCommit, Poisoned, Unavailable
 from receiver.correlate import Rows, others_of, rows
+from receiver.db import Connection
 from receiver.db.statement_errors import is_of_disk
 from receiver.media import Store, contents
 from receiver.metrics.definitions import UNVERIFIED_NOT_KEPT, found, not_committed, stored

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -19,6 +19,7 @@ import structlog
 from models.reference import INTERNAL
 from receiver import db, partitions
 from receiver.config import Settings
+from receiver.db import Connection
 from receiver.endless import beside
 from receiver.media import place_of, unused
 from receiver.media.unused import Freed
@@ -27,7 +28,6 @@ from receiver.retention import SWEEPS, Cutoffs, Sweep, past
 from receiver.sql import qualified
 from receiver.waiting import Waiting
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 #: is told the table, and how many of its rows have gone so far
 Progress = Callable[[str, int], None]
 

@@ -15,8 +15,8 @@ import orjson
 
 from models.events import Request
 from receiver.callers import Caller, authentic
-from receiver.commit import Connection
 from receiver.config import ChannelSettings
+from receiver.db import Connection
 from receiver.partitions import first_id
 from receiver.providers.base import Provider
 from receiver.secrets import Secrets

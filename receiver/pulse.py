@@ -7,17 +7,16 @@ ends, and whoever comes is told at once, until Postgres answers again.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 import structlog
 
-from receiver.db import DatabaseError, Full, Unreachable
+from receiver.db import Connection, DatabaseError, Full, Unreachable
 
 log = structlog.get_logger()
 
 Result = TypeVar("Result")
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 #: seconds that somebody waits before anybody doubts
 LOOK = 0.5

@@ -12,18 +12,18 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 import asyncpg
 
 from receiver import db
+from receiver.db import Connection
 from receiver.endless import beside
 from receiver.rows import new_id
 from receiver.sql import qualified
 from receiver.waiting import Waiting
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Found = TypeVar("Found")
 
 _waiting = Waiting("redactions")

@@ -15,9 +15,9 @@ import asyncpg
 import orjson
 
 from receiver import db, kept, optouts
-from receiver.commit import Connection
 from receiver.config import Settings
 from receiver.correlate import others_of
+from receiver.db import Connection
 from receiver.db.statement_errors import is_busy, is_unwell
 from receiver.kept import KeptPayload, Selection
 from receiver.media import Store

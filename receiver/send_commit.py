@@ -9,7 +9,8 @@ from uuid import UUID
 from receiver import db
 from receiver.accepted import Accepted
 from receiver.clock import DatabaseClock
-from receiver.commit import Connection, GroupCommit, Poisoned, Unavailable, Undecided
+from receiver.commit import GroupCommit, Poisoned, Unavailable, Undecided
+from receiver.db import Connection
 from receiver.idempotency import replay, undecided
 from receiver.inquiry import Inquiry
 from receiver.metrics.definitions import not_committed

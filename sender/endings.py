@@ -14,8 +14,8 @@ import structlog
 from models.reference import INTERNAL
 from models.status import Status
 from receiver import db
-from receiver.commit import Connection
 from receiver.config import ChannelSettings, Settings
+from receiver.db import Connection
 from receiver.intervene import decision
 from receiver.outbox import PATIENCE
 from receiver.partitions import first_id

@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from models.events import Fate, Outcome
 from models.status import Status
 from receiver import spool
-from receiver.commit import Connection
+from receiver.db import Connection
 from receiver.intervene import Interventions
 from receiver.outbox import Outbox, Settlement, read, uncertain, written
 from receiver.sql import qualified

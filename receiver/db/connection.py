@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-Connection: TypeAlias = "asyncpg.Connection[Any]"
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 #: a server that forgets a statement, or knows another one by its name, is several servers
 MIXED_UP = (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError)

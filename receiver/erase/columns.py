@@ -3,19 +3,17 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
-import asyncpg
 import orjson
 
+from receiver.db import Connection
 from receiver.erase.number import Number
 
 #: tables that hold no words, or whose rows are taken out before
 _LEFT_ALONE = ("alembic_version",)
 _TEXT, _TEXTS, _JSON, _BYTES = "text", "text[]", "jsonb", "bytea"
 _KINDS = {"character varying": _TEXT, "text": _TEXT, "text[]": _TEXTS, "jsonb": _JSON, "bytea": _BYTES}
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 async def columns_of_words(connection: Connection, schema: str) -> Mapping[str, dict[str, str]]:

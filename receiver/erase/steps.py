@@ -12,7 +12,8 @@ from functools import partial
 from receiver import db, optouts, phone, redactions, secrets, spool
 from receiver.commit import PATIENCE
 from receiver.config import ConfigError, Settings
-from receiver.erase.columns import Connection, columns_of_words, mask, together
+from receiver.db import Connection
+from receiver.erase.columns import columns_of_words, mask, together
 from receiver.erase.number import Number, plain_forms, wanted
 from receiver.media import store_of
 from receiver.sql import qualified

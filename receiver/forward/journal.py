@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -11,12 +10,11 @@ import orjson
 
 from models import Delivery, Subscriber
 from receiver import db
+from receiver.db import Connection
 from receiver.forward.parcel import DeliveryRow, Parcel
 from receiver.forward.subscription import PlaceRow
 from receiver.rows import new_id
 from receiver.sql import qualified
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 #: seconds that Postgres has for an answer
 PATIENCE = 5.0

@@ -3,14 +3,10 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeAlias
 
-import asyncpg
-
+from receiver.db import Connection
 from receiver.media.store import Place
 from receiver.sql import qualified
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 #: A file is written before the row that names it, and the row may wait in the spool for as long as Postgres
 #: is away.

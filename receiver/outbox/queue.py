@@ -10,7 +10,8 @@ from uuid import UUID
 import asyncpg
 
 from receiver import db
-from receiver.commit import Connection, GroupCommit
+from receiver.commit import GroupCommit
+from receiver.db import Connection
 from receiver.outbox.call import CALL_LEASE, CLAIM_LEASE, Claim, PendingCall, pending_call
 from receiver.outbox.settlement import Settlement, events, settled, template
 from receiver.sql import qualified
