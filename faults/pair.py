@@ -146,18 +146,12 @@ class Pair:
         await self.primary.until(_FOLLOWED, not self._synchronous)
 
     async def cut(self) -> None:
-        """The standby hears no more of the primary."""
+        """Cuts the standby off from the primary."""
         await self.standby.ask("ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()")
         await self.standby.until(f"SELECT NOT ({_RECEIVING})")
 
-    async def mend(self) -> None:
-        """The standby hears of the primary again, and catches up."""
-        where = f"host={self.primary.directory} port={embedded.PORT} user=postgres"
-        await self.standby.ask(f"ALTER SYSTEM SET primary_conninfo = '{where}'", "SELECT pg_reload_conf()")
-        await self.primary.until(_FOLLOWED, not self._synchronous)
-
     async def promote(self) -> None:
-        """The standby takes writes; the primary, which is gone or frozen, is the standby from now on."""
+        """Makes the standby take writes; the primary, gone or frozen, is the standby from now on."""
         await self.standby.ask(_PROMOTE)
         self.primary, self.standby = self.standby, self.primary
 

@@ -53,7 +53,7 @@ class Watch:
 
     @property
     def exit_code(self) -> int:
-        """How the process ends when it has stopped."""
+        """Returns the exit code of the process for when it has stopped."""
         return TOO_OLD if self._too_old else 0
 
     @asynccontextmanager

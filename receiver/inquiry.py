@@ -24,8 +24,8 @@ class Inquiry:
         self._turn = asyncio.Lock()
 
     async def stored(self, deadline: datetime, batch: UUID, message_id: UUID) -> bool | None:
-        """Whether the message of *batch*, for which its caller waited until *deadline*, was stored; None
-        while that is open, or Postgres does not answer."""
+        """Returns whether the message of *batch*, for which its caller waited until *deadline*, was stored;
+        None while that is open, or Postgres does not answer."""
         try:
             async with asyncio.timeout(PATIENCE):
                 while True:

@@ -35,7 +35,7 @@ class Silent(Exception):
 
 
 class Pulse:
-    """Postgres's, as one process feels it; *connect* makes a connection."""
+    """The pulse of Postgres as one process feels it; *connect* makes a connection."""
 
     def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
         self._connect = connect
@@ -48,8 +48,8 @@ class Pulse:
         self._cut_off: set[asyncio.Task[Any]] = set()
 
     async def heed(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """What *work*, which waits for Postgres, comes to. Raises ``Silent`` once Postgres does not answer;
-        *work* is canceled then, and what it raises at that is raised instead."""
+        """Returns the result of *work*, which waits for Postgres. Raises ``Silent`` once Postgres does not
+        answer; *work* is canceled then, and an error that it raises at that is raised instead."""
         if self._silent:
             work.close()
             raise Silent

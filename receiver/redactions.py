@@ -67,7 +67,7 @@ class Redactions:
 
     @property
     def current(self) -> bool:
-        """Whether what was read since, or is still kept, may be used just now."""
+        """Returns whether content that was read since, or is still kept, may be used just now."""
         return _clock() < self._until
 
     async def ready(self) -> None:
@@ -77,8 +77,8 @@ class Redactions:
             await self._renewed.wait()
 
     async def fresh(self, read: Callable[[], Awaitable[Found]]) -> Found:
-        """What *read* finds, of which nothing was redacted meanwhile. It has to be put where `Holder.forget`
-        finds it before anything else is awaited."""
+        """Returns what *read* finds, of which nothing was redacted meanwhile. It has to be put where
+        `Holder.forget` finds it before anything else is awaited."""
         while True:
             seen = self.seen
             found = await read()
@@ -87,7 +87,7 @@ class Redactions:
 
     @asynccontextmanager
     async def heeded(self, holder: Holder) -> AsyncIterator[None]:
-        """For as long as *holder* keeps content."""
+        """Holds a lease, and has *holder* forget what is redacted, for as long as it keeps content."""
         try:
             async with beside(self._follow(holder)):
                 yield
@@ -110,7 +110,8 @@ class Redactions:
                 await asyncio.sleep(POLL)
 
     async def _look(self, holder: Holder) -> bool:
-        """Whether something was forgotten: then the lease is to be renewed at once."""
+        """Has *holder* forget what was redacted since the last look; otherwise renews the lease in its time.
+        Returns whether something was forgotten: then the lease is to be renewed at once."""
         begun = _clock()
         if self._heard < begun - LONGEST_GAP:
             [[self.seen]] = await self._fetch(_NEWEST)
@@ -163,5 +164,5 @@ async def everywhere(connection: Connection, schema: str) -> None:
 
 
 def _clock() -> float:
-    """Seconds; those in which the machine was suspended count."""
+    """Returns seconds; those in which the machine was suspended count."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -67,15 +67,15 @@ class Settling:
 
     @property
     def in_hand(self) -> Collection[UUID]:
-        """The submissions whose answers wait: their leases are nobody's business."""
+        """Returns the submissions whose answers wait: they are not given up, though their leases run out."""
         return {settlement.submission_id for settlement, _ in self._waiting.values()}
 
     def stop(self) -> None:
-        """From now on an answer that is on disk is waited for no longer."""
+        """Ends the wait for each answer that is on disk, now and from now on."""
         self._stopping.set()
 
     async def pause(self, seconds: float) -> bool:
-        """Waits *seconds*, or until `stop`; whether that was called."""
+        """Waits *seconds*, or until `stop`; returns whether that was called."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
@@ -127,7 +127,7 @@ class Settling:
                 return
 
     async def _tried(self, settlement: Settlement) -> bool:
-        """Whether it is done: written, or refused in every form."""
+        """Tries to settle; returns whether *settlement* is done with: written, or refused in every form."""
         try:
             await self._outbox.settle(settlement)
         except Unavailable as error:
@@ -153,14 +153,14 @@ class Settling:
         return True
 
     def _say(self, error: Exception) -> bool:
-        """Once, until answers are settled again."""
+        """Logs *error*, once until answers are settled again; returns False for "not settled"."""
         if not self._refused:
             log.error("answers wait for Postgres", waiting=len(self._waiting), reason=str(error))
         self._refused += 1
         return False
 
     async def _keep(self, settlement: Settlement) -> Kept | None:
-        """On disk, as far as there is one."""
+        """Puts *settlement* on disk; returns its record there, None where there is no disk or it fails."""
         if self._where is None:
             return None
         try:
@@ -213,7 +213,7 @@ class Settling:
             del self._waiting[place]
 
     def _age(self) -> float:
-        """Seconds since the first of those that wait began to."""
+        """Returns the seconds since the first of the answers that wait began to."""
         now = time.monotonic()
         return now - min((since for _, since in self._waiting.values()), default=now)
 

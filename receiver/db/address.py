@@ -129,7 +129,7 @@ def _hosts(given: Mapping[str, str]) -> tuple[tuple[str | None, int], ...]:
 
 
 def _settings(given: Mapping[str, str]) -> dict[str, str]:
-    """The server's settings; ``options`` that are more than settings go to the server as they stand."""
+    """Returns the server's settings; ``options`` that are more than settings go to it as they stand."""
     name = given.get("application_name") or given.get("fallback_application_name") or APPLICATION
     settings = {"application_name": name}
     options = given.get("options", "").strip()
@@ -148,7 +148,8 @@ def _settings(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _attrs(given: Mapping[str, str], hosts: int) -> str:
-    """Of several hosts one that takes writes, unless the URL says otherwise."""
+    """Returns ``target_session_attrs``: of several hosts one that takes writes, where the URL says nothing.
+    Raises ``DatabaseError`` for servers that take none."""
     if not given.get("target_session_attrs"):
         return "read-write" if hosts > 1 else "any"
     attrs = given["target_session_attrs"].lower()
@@ -184,7 +185,7 @@ def _socket_options(given: Mapping[str, str]) -> Iterator[tuple[int, int, int]]:
 
 
 def _prepares(given: Mapping[str, str]) -> bool | None:
-    """What the URL says of prepared statements, in Prisma's and SQLAlchemy's words."""
+    """Returns what the URL says of prepared statements, in Prisma's and SQLAlchemy's words."""
     if given.get("pgbouncer", "").lower() in ("true", "1"):
         return False
     return _number(given, "statement_cache_size") > 0 if given.get("statement_cache_size") else UNKNOWN
@@ -196,7 +197,7 @@ def _notes(given: Mapping[str, str]) -> Iterator[str]:
 
 
 def _service(name: str) -> dict[str, str]:
-    """What libpq's service file says of *name*. Raises ``DatabaseError``."""
+    """Returns what libpq's service file says of *name*. Raises ``DatabaseError``."""
     own = Path(os.environ.get("PGSERVICEFILE") or Path("~/.pg_service.conf").expanduser())
     system = Path(os.environ.get("PGSYSCONFDIR") or "/etc/postgresql-common") / "pg_service.conf"
     for path in (own, system):

@@ -24,7 +24,7 @@ METHOD = "SETTLE"
 
 
 def written(settlement: Settlement) -> Record:
-    """The record of *settlement*."""
+    """Returns the record of *settlement*."""
     alone = replace(settlement, outcome=replace(settlement.outcome, results={}))
     body = orjson.dumps(asdict(alone), default=str)  # asyncpg has a class of its own for ids
     return Record(
@@ -35,7 +35,7 @@ def written(settlement: Settlement) -> Record:
 
 
 def read(record: Record) -> Settlement:
-    """The settlement that *record* holds. Raises ``ValueError`` for one that holds none."""
+    """Returns the settlement that *record* holds. Raises ``ValueError`` for one that holds none."""
     try:
         fields: dict[str, Any] = orjson.loads(record.payload.body)
         return Settlement(
