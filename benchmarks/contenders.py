@@ -17,7 +17,7 @@ from benchmarks import by_hand
 from benchmarks.carrier import API_KEY, PATH
 from benchmarks.stored import ByHandStore, PostbackStore, Store, connected
 from benchmarks.traffic import CHANNEL, OUR_NUMBER, TOKEN, Known
-from postback.embedded import EmbeddedPostgres
+from postback.embedded import EmbeddedPostgres, superuser_url
 from postback.lifeline import die_with_parent
 from receiver import migrate
 
@@ -55,8 +55,8 @@ async def started(messages: list[Known], *, workers: int) -> AsyncIterator[Field
     SCRATCH.mkdir(mode=0o700, exist_ok=True)
     async with AsyncExitStack() as stack:
         data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=SCRATCH)))
-        postgres = stack.enter_context(EmbeddedPostgres(data_dir))
-        processes = Processes(stack, data_dir, postgres.url)
+        postgres = stack.enter_context(EmbeddedPostgres(data_dir, superuser=True))
+        processes = Processes(stack, data_dir, superuser_url(postgres.url))
         url = await processes.migrated("postback")
         store = PostbackStore(url)
         await store.prepare(messages)

@@ -15,7 +15,7 @@ def main() -> None:
     data_dir, *settings = sys.argv[1:]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     given = dict(setting.split("=", 1) for setting in settings)
-    with EmbeddedPostgres(Path(data_dir), settings=given) as server:
+    with EmbeddedPostgres(Path(data_dir), settings=given, superuser=True) as server:
         print(f"ready {server.url}", flush=True)
         while True:
             signal.pause()

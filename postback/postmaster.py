@@ -33,7 +33,7 @@ def read(cluster: Path) -> Postmaster | None:
     """The file of *cluster*, None when there is none. Lines that are not written yet read as empty."""
     try:
         lines = _file(cluster).read_text(encoding="utf-8", errors="replace").splitlines()
-        pid = int(lines[0])
+        pid = abs(int(lines[0]))  # a server in single-user mode writes it with a minus sign
     except (OSError, IndexError, ValueError):
         return None
     lines += [""] * (8 - len(lines))

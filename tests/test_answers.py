@@ -41,7 +41,7 @@ REPLY = {"from": "+61491570156", "to": "+61480000000", "text": "Yes"}
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
-    with EmbeddedPostgres(tmp_path / "pg", settings=FAST) as server:
+    with EmbeddedPostgres(tmp_path / "pg", settings=FAST, superuser=True) as server:
         await migrate.upgrade(server.url, SCHEMA)
         yield server
 
@@ -398,7 +398,7 @@ def _environment(home: Installation, tmp_path: Path) -> dict[str, str]:
     }
     return {
         "DATABASE_URL": home.settings.database_url,
-        "POSTBACK_SECRET_KEY": "a key for tests",
+        "POSTBACK_SECRET_KEY": "a secret key for tests",
         "POSTBACK_DATA_DIR": str(tmp_path / "data"),
         "POSTBACK_CHANNELS": orjson.dumps(channels).decode(),
     }

@@ -106,7 +106,7 @@ async def test_it_is_a_durable_utf8_server_on_one_private_socket(
     monkeypatch.setenv("PGPORT", "7777")  # a shell's settings for other servers are not for this one
     with EmbeddedPostgres(data_dir) as server:
         cluster = cluster_of(data_dir)
-        assert f"postgresql://postgres@/postgres?host={cluster}&port=5432" == server.url
+        assert f"postgresql://postback@/postgres?host={cluster}&port=5432" == server.url
         assert 0o700 == mode(cluster)
         assert 0o700 == mode(cluster / ".s.PGSQL.5432")
         for setting, value in {"fsync": "on", "listen_addresses": "", "server_encoding": "UTF8"}.items():
@@ -259,8 +259,9 @@ def test_data_of_another_major_version_is_refused(tmp_path: Path, place: str) ->
     with pytest.raises(EmbeddedPostgresError) as refused:
         EmbeddedPostgres(tmp_path).start()
     assert (
-        f"{old} was written by PostgreSQL 9, and the programs here are {major}; dump it with version 9's "
-        "pg_dumpall, move it away, start Postback and restore the dump." == str(refused.value)
+        f"{old} was written by PostgreSQL 9, and the programs here are {major}; dump its database postgres "
+        "with version 9's pg_dump --no-owner, move it away, start Postback and restore the dump."
+        == str(refused.value)
     )
 
 

@@ -35,7 +35,7 @@ CHANNELS = {CHANNEL: {"provider": "sinch_mms", "tokens": [TOKEN], "from": ["+188
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
-    with EmbeddedPostgres(tmp_path / "pg", settings=FAST) as server:
+    with EmbeddedPostgres(tmp_path / "pg", settings=FAST, superuser=True) as server:
         await migrate.upgrade(server.url, SCHEMA)
         yield server
 
@@ -407,7 +407,7 @@ async def test_unproven_requests_of_several_processes_stay_bounded_by_their_size
 
 def configure(tmp_path: Path, url: str) -> None:
     (tmp_path / "postback.toml").write_text(
-        f'database_url = "{url}"\nsecret_key = ["a key for tests"]\n[channels.{CHANNEL}]\n'
+        f'database_url = "{url}"\nsecret_key = ["a secret key for tests"]\n[channels.{CHANNEL}]\n'
         f'provider = "sinch_mms"\ntokens = ["{TOKEN}"]\n'
     )
 

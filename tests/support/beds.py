@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 
-from postback.embedded import EmbeddedPostgres
+from postback.embedded import EmbeddedPostgres, superuser_url
 from tests.support import debian, pgbouncer
 
 NAMES = ("embedded", "debian", "pgbouncer")
@@ -71,8 +71,9 @@ def laid(name: str) -> Iterator[Bed]:
     """Starts the servers of the bed *name*, and stops them at the end."""
     with tempfile.TemporaryDirectory(prefix="postback-tests-") as directory:
         if name == "embedded":
-            with EmbeddedPostgres(Path(directory), settings=FAST) as server:
-                yield Bed(server.url, server.url, "postgres")
+            with EmbeddedPostgres(Path(directory), settings=FAST, superuser=True) as server:
+                admin = superuser_url(server.url)
+                yield Bed(admin, admin, "postgres")
             return
         with debian.Postgres(Path(directory), FAST) as server:
             straight = Bed(server.url(debian.OWNER), server.url(debian.SUPERUSER), debian.OWNER)

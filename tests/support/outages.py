@@ -5,14 +5,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import asyncpg
 
-from postback.embedded import EmbeddedPostgres
+from postback.embedded import EmbeddedPostgres, superuser_url
 from tests.support import processes
 
 
 @asynccontextmanager
 async def read_only(server: EmbeddedPostgres) -> AsyncIterator[None]:
     """As a standby, or a primary whose operator says so."""
-    connection = await asyncpg.connect(server.url)
+    connection = await asyncpg.connect(superuser_url(server.url))
     try:
         await _default(connection, "on")
         yield
