@@ -59,8 +59,7 @@ def accounts(settings: Settings, callbacks: str, carrier: str) -> list[Account]:
 
 def leads_to(channel: ChannelSettings, carrier: str) -> bool:
     """Returns whether every address at which *channel* calls its carrier is at *carrier*."""
-    keys = SPOKEN[channel.provider].keys if channel.provider in SPOKEN else {}
-    urls = [channel.option(key) or str(default) for key, default in keys.items() if "url" in key]
+    urls = SPOKEN[channel.provider].addresses(channel) if channel.provider in SPOKEN else []
     return bool(urls) and all(_at(url) == _at(carrier) for url in urls)
 
 

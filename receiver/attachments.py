@@ -93,7 +93,7 @@ def row(message_id: UUID, position: int, media: OutgoingMedia) -> MediaRow:
 
 def _on_this_machine(channel: ChannelSettings, provider: Provider) -> bool:
     """Whether every address of the carrier is on loopback: a practice carrier, which reaches us as we do."""
-    urls = [channel.option(key) or str(default) for key, default in provider.keys.items() if "url" in key]
+    urls = provider.addresses(channel)
     return bool(urls) and all(_is_loopback(urlsplit(url).hostname or "") for url in urls)
 
 

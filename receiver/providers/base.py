@@ -18,6 +18,9 @@ from models.events import (
 from models.status import Status
 from receiver.config import ChannelSettings
 
+#: the key of a channel for where the carrier reports to; every other address among its keys is the carrier's
+CALLBACK_KEY = "callback_url"
+
 
 class Provider(ABC):
     """A carrier's words, both ways. No method touches a socket, a clock or a table."""
@@ -59,6 +62,11 @@ class Provider(ABC):
     recipients_per_call: ClassVar[int] = 1
     #: whether files go out inside the call, instead of by an address where the carrier fetches them
     takes_files: ClassVar[bool] = False
+
+    def addresses(self, channel: ChannelSettings) -> list[str]:
+        """Returns every address at which the carrier is called for *channel*, as the operator wrote it."""
+        urls = [key for key in self.keys if "url" in key and key != CALLBACK_KEY]
+        return [channel.option(key) or str(self.keys[key]) for key in urls]
 
     def misconfigured(self, channel: ChannelSettings) -> str | None:
         """What is wrong with the channel's own keys, in a sentence that names the key; None if nothing is."""

@@ -28,7 +28,7 @@ from models.events import (
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
 from receiver.providers import answers, reading, shape, sinch_signature, sinch_sms_request
-from receiver.providers.base import Provider
+from receiver.providers.base import CALLBACK_KEY, Provider
 from receiver.providers.reading import identifier, moment, number, sentence, stripped, word
 from receiver.providers.sinch_sms_inbound import inbound
 
@@ -73,7 +73,12 @@ class SinchSms(Provider):
 
     name = "sinch_sms"
     kinds = frozenset({"sms", "mms"})
-    keys = {"service_plan_id": "", "api_token": "", "base_url": "https://us.sms.api.sinch.com"}
+    keys = {
+        "service_plan_id": "",
+        "api_token": "",
+        "base_url": "https://us.sms.api.sinch.com",
+        CALLBACK_KEY: "",
+    }
     echoes_reference = True
     verifies_signatures = True
     recipients_per_call = 1000
@@ -89,6 +94,9 @@ class SinchSms(Provider):
     }  # fmt: skip
     errors = {code: error for error, codes in _CLASSES.items() for code in _codes(codes)}
 
+    def misconfigured(self, channel: ChannelSettings) -> str | None:
+        return sinch_sms_request.misconfigured(channel)
+
     def authenticate(self, request: Request, channel: ChannelSettings) -> bool:
         return not channel.webhook_secret or sinch_signature.fits(request, channel.webhook_secret)
 
@@ -103,13 +111,13 @@ class SinchSms(Provider):
         return [event for events in told for event in events]
 
     def check(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
-        return sinch_sms_request.problems(submission)
+        return sinch_sms_request.problems(submission, channel)
 
     def check_recipient(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
         return list(sinch_sms_request.recipient_problems(submission))
 
     def call(self, submission: Submission, channel: ChannelSettings) -> Call:
-        return self._request("POST", channel, "", orjson.dumps(sinch_sms_request.fields(submission)))
+        return self._request("POST", channel, "", orjson.dumps(sinch_sms_request.fields(submission, channel)))
 
     def ask(self, provider_message_id: str, recipient: str, channel: ChannelSettings) -> Call:
         """https://developers.sinch.com/docs/sms/api-reference/sms/tag/Delivery-reports/, by recipient."""

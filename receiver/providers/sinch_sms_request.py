@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from models.events import Problem, Submission
+from receiver.config import ChannelSettings
 from receiver.providers import checks, reading
+from receiver.providers.base import CALLBACK_KEY
 
 CARRIER = "Sinch SMS"
 TEXT, BINARY, MEDIA = "mt_text", "mt_binary", "mt_media"
@@ -23,9 +25,10 @@ MMS_COUNTRIES = ("+1", "+61")
 _PARAMETER = re.compile(r"[A-Za-z0-9._-]+")
 
 
-def fields(submission: Submission) -> dict[str, Any]:
+def fields(submission: Submission, channel: ChannelSettings) -> dict[str, Any]:
     """The JSON that makes the carrier do what a checked *submission* says."""
-    options = submission.options.items()
+    # a version before this one took other options too, and sends of then may still be queued
+    options = [(name, value) for name, value in submission.options.items() if name in _OPTIONS]
     named = {
         "type": _type(submission),
         "to": [_digits(recipient) for recipient in _recipients(submission)],
@@ -35,18 +38,27 @@ def fields(submission: Submission) -> dict[str, Any]:
         "delivery_report": "per_recipient",
         "client_reference": str(submission.id),
         "expire_at": submission.expires_at and _written(submission.expires_at),
+        "callback_url": channel.option(CALLBACK_KEY),
     }
     made = {name: value for name, value in named.items() if value}
     return made | {name: _on_the_wire(name, value) for name, value in options}
 
 
-def problems(submission: Submission) -> list[Problem]:
+def misconfigured(channel: ChannelSettings) -> str | None:
+    """Returns what is wrong with the keys of *channel*, in a sentence that names the key; None if nothing."""
+    url = channel.option(CALLBACK_KEY)
+    if not url or (url.startswith(("http://", "https://")) and len(url) <= LONGEST_URL):
+        return None
+    return f"callback_url must be a URL of at most {LONGEST_URL} characters; change it or leave it out."
+
+
+def problems(submission: Submission, channel: ChannelSettings) -> list[Problem]:
     """Every limit that *submission* breaks, but those that need a clock."""
     return [
         *recipient_problems(submission),
         *_content_problems(submission),
         *_expiry_problems(submission),
-        *_option_problems(submission),
+        *_option_problems(submission, channel),
     ]
 
 
@@ -119,10 +131,16 @@ def _expiry_problems(submission: Submission) -> Iterator[Problem]:
         yield Problem("/expires_at", f"{CARRIER} wants it after options.send_at")
 
 
-def _option_problems(submission: Submission) -> Iterator[Problem]:
-    yield from checks.options(CARRIER, submission.options, _OPTIONS)
+def _option_problems(submission: Submission, channel: ChannelSettings) -> Iterator[Problem]:
+    given = dict(submission.options)
+    if CALLBACK_KEY in given:
+        del given[CALLBACK_KEY]
+        setting = f"channels.{channel.name}.{CALLBACK_KEY}"
+        detail = f"the operator says where reports go, in the setting {setting}"
+        yield Problem(f"/options/{CALLBACK_KEY}", detail)
+    yield from checks.options(CARRIER, given, _OPTIONS)
     kind = _type(submission)
-    for name in submission.options:
+    for name in given:
         types = _TYPES.get(name, (kind,))
         if kind not in types:
             yield Problem(
@@ -143,10 +161,6 @@ def _between(least: int, most: int) -> Callable[[Any], bool]:
 
 def _is_boolean(value: Any) -> bool:
     return isinstance(value, bool)
-
-
-def _is_url(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith(("http://", "https://")) and len(value) <= LONGEST_URL
 
 
 def _is_parameters(value: Any) -> bool:
@@ -172,7 +186,6 @@ def _on_the_wire(name: str, value: Any) -> Any:
 _FLAG, _OCTET = ("true or false", _is_boolean), ("a whole number from 0 to 255", _between(0, 255))
 _OPTIONS: checks.Options = {
     "send_at": ("an RFC 3339 time", lambda value: reading.moment(value) is not None),
-    "callback_url": (f"a URL of at most {LONGEST_URL} characters", _is_url),
     "feedback_enabled": _FLAG,
     "flash_message": _FLAG,
     "truncate_concat": _FLAG,
