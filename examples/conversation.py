@@ -46,7 +46,7 @@ base_url        = "{carrier}"
 
 [channels.bakery-mms]
 provider = "sinch_mms"
-tokens   = ["another-token"]
+tokens   = ["another-token-to-practise-with"]
 from     = ["{number}"]
 api_key  = "practice-key"
 base_url = "{carrier}/ep/v2/"

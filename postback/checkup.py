@@ -14,8 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from models.events import Call
-from receiver import secrets
-from receiver.config import ChannelSettings, ConfigError, Settings
+from receiver.config import ChannelSettings, Settings
 from receiver.http import AnswerLost, Client, NotSent
 
 #: bytes free under ``data_dir``
@@ -24,7 +23,6 @@ LITTLE_ROOM, NO_ROOM = 1 << 30, 128 << 20
 SLOW_WRITE = 0.05
 #: seconds for our own address to answer
 ADDRESS_DEADLINE = 5.0
-SHORT_TOKEN = 16
 #: nothing of ours was made before it: a clock that says so is wrong
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -69,26 +67,6 @@ def retention(settings: Settings) -> Iterator[Finding]:
         yield warning("retention", said, "what is kept for ever fills the disk one day: give it days")
     else:
         yield ok("retention", said)
-
-
-def secret_key(settings: Settings) -> Iterator[Finding]:
-    path = settings.data_dir / secrets.FILE
-    if settings.embedded and not settings.secret_key and not path.exists():
-        yield ok("secret key", f"made at the first start: {path}")
-        return
-    try:
-        keys = secrets.configured(settings)
-    except ConfigError as error:
-        yield failure("secret key", "none", str(error))
-        return
-    mode = path.stat().st_mode & 0o777 if not settings.secret_key else 0o600
-    if mode & 0o077:
-        yield failure("secret key", f"{path} can be read by others", f"chmod 600 {path}")
-    elif any(len(key) < SHORT_TOKEN for key in keys):
-        remedy = "make one with: openssl rand -base64 32, put it first and keep the old one listed"
-        yield warning("secret key", "shorter than 16 characters", remedy)
-    else:
-        yield ok("secret key", f"{len(keys)} listed" if settings.secret_key else str(path))
 
 
 def disk(settings: Settings) -> Iterator[Finding]:
@@ -182,14 +160,12 @@ def clock() -> Iterator[Finding]:
         yield ok("clock", said)
 
 
-LOCAL: tuple[Callable[[Settings], Iterator[Finding]], ...] = (retention, secret_key, disk, spool, channels)
+LOCAL: tuple[Callable[[Settings], Iterator[Finding]], ...] = (retention, disk, spool, channels)
 
 
 def _weaknesses(channel: ChannelSettings) -> Iterator[tuple[str, str]]:
     if channel.insecure and not (channel.authenticated or channel.webhook_secret):
         yield "anybody may report: insecure = true", "give it tokens, basic, bearer or allow_from"
-    if any(len(token) < SHORT_TOKEN for token in channel.tokens):
-        yield "a token can be guessed: shorter than 16 characters", "make one with: openssl rand -hex 24"
     if not channel.numbers:
         yield "no numbers of ours", 'list them in "from", unless the carrier chooses the sender'
 

@@ -4,14 +4,14 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 import structlog
 import typer
 import uvloop
 
-from postback import erase, keys, life, logs, payloads, practice
+from postback import channels, erase, keys, life, logs, payloads, practice, secret_keys
 from postback.doctor import run as run_doctor
 from postback.embedded import EmbeddedPostgresError
 from postback.janitor import run as run_janitor
@@ -43,12 +43,13 @@ app = typer.Typer(
 )
 app.add_typer(keys.app, name="keys")
 app.add_typer(payloads.app, name="payloads")
+app.add_typer(channels.app, name="channels")
+app.add_typer(secret_keys.app, name="secrets")
 app.command()(payloads.recompute)
 app.command()(erase.erase)
 
 log = structlog.get_logger()
 
-_CHECKS = ("tokens", "basic", "bearer", "webhook_secret", "allow_from")
 _SENTENCES = (ConfigError, DatabaseError, EmbeddedPostgresError, StartError, SupervisorError)
 
 
@@ -157,31 +158,6 @@ def janitor() -> None:
 def doctor() -> None:
     """Checks configuration, clock, disk, address and database, and says what to do."""
     sys.exit(run_doctor())
-
-
-@app.command()
-def channels() -> None:
-    """Each channel: its provider, the address to give its carrier, how callers prove themselves."""
-    settings = configured()
-    providers_of(settings)
-    base = settings.public_url or "http://127.0.0.1:8080"
-    shown = settings
-    if not settings.channels and practice.exists(settings):
-        shown = practice.added(settings, "")  # what `up` adds where nothing is configured
-    for channel in shown.channels.values():
-        checks = [_check(name, getattr(channel, name)) for name in _CHECKS if getattr(channel, name)]
-        print(f"{channel.name}\n  provider        {channel.provider}")
-        print(f"  callback URL    {practice.callback_url(channel, base)}")
-        print(f"  authentication  {', '.join(checks) or 'none (insecure)'}")
-    if not shown.channels:
-        print("No channels are configured; `postback up` makes one to the practice carrier.", file=sys.stderr)
-    elif settings.channels and not settings.public_url:
-        print("public_url is not set: carriers cannot reach 127.0.0.1.", file=sys.stderr)
-
-
-def _check(name: str, accepted: Sequence[Any]) -> str:
-    """Returns how a caller may prove himself, with the number of secrets or networks that will do."""
-    return name if len(accepted) == 1 else f"{name} ({len(accepted)})"
 
 
 @app.command()

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from postback import checkup, checkup_database
+from postback import checkup, checkup_database, checkup_secrets
 from postback.checkup import Finding, Level, failure, ok
 from postback.start import connected
 from receiver import config
@@ -55,7 +55,7 @@ async def _findings() -> AsyncIterator[Finding]:
     yield ok("configuration", f"readable, {len(settings.channels)} channels")
     for finding in checkup.clock():
         yield finding
-    for check in checkup.LOCAL:
+    for check in (*checkup_secrets.LOCAL, *checkup.LOCAL):
         for finding in check(settings):
             yield finding
     for finding in await checkup.address(settings):

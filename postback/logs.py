@@ -65,7 +65,7 @@ def configure() -> None:
 def hide(settings: Settings) -> None:
     """From now on no credential of *settings* is written, whoever logs it."""
     global _known
-    _secrets.update(secret for secret in _credentials(settings) if len(secret) >= _SHORTEST_SECRET)
+    _secrets.update(secret for secret in credentials(settings) if len(secret) >= _SHORTEST_SECRET)
     longest_first = sorted(_secrets, key=len, reverse=True)
     _known = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
@@ -174,7 +174,8 @@ def _without_arguments(words: str) -> str:
     return words
 
 
-def _credentials(settings: Settings) -> Iterator[str]:
+def credentials(settings: Settings) -> Iterator[str]:
+    """Yields every secret of *settings*, also as URLs and headers write it."""
     yield from settings.secret_key
     for url in filter(None, (settings.database_url, settings.listen_url)):
         yield from _of_database(url)

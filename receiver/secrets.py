@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import select
 
 from models import SecretKeyCheck
-from receiver.config import ConfigError, Settings
+from receiver.config import ConfigError, Settings, check_secret_keys
 
 FILE = "secret_key"
 #: bytes, as AES-GCM wants them: never twice under one key
@@ -33,8 +33,7 @@ class Secrets:
     """The keys, in the order of the setting."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        if not keys or not all(keys):
-            raise ConfigError("secret_key is empty; make one with: openssl rand -base64 32")
+        check_secret_keys(keys)
         self._keys = tuple(key.encode() for key in keys)
 
     def keyed_hash(self, purpose: str, value: bytes) -> bytes:
@@ -79,6 +78,11 @@ class Secrets:
             )
 
 
+def make() -> str:
+    """Returns a new secret key: 43 letters, digits, ``-`` and ``_``, made of 32 random bytes."""
+    return secrets.token_urlsafe(32)
+
+
 def load(settings: Settings) -> Secrets:
     """The keys of *settings*. Raises ``ConfigError``."""
     return Secrets(configured(settings))
@@ -93,7 +97,7 @@ def configured(settings: Settings) -> list[str]:
         return settings.secret_key
     if not settings.embedded:
         raise ConfigError(
-            "secret_key is required with database_url; make one with: openssl rand -base64 32, and keep it."
+            "secret_key is required with database_url; make one with: postback secrets key, and keep it."
         )
     return [_kept(settings.data_dir / FILE)]
 
@@ -114,7 +118,7 @@ def _make(path: Path) -> None:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(32) + "\n")
+            file.write(make() + "\n")
             file.flush()
             os.fsync(file.fileno())
         with suppress(FileExistsError):

@@ -86,7 +86,7 @@ def directory(tmp_path: Path, database_url: str) -> Path:
     (tmp_path / "postback.toml").write_text(
         f"""
         database_url = "{database_url}"
-        secret_key = ["a key for tests"]
+        secret_key = ["a secret key for tests"]
         [channels.{CHANNEL}]
         provider = "sinch_mms"
         tokens = ["{TOKEN}"]

@@ -21,6 +21,7 @@ from receiver.secrets import Secrets
 from tests.support.api import SECRETS, Api, running
 
 MESSAGES = "/v1/messages"
+OLD, NEW = "the old key of the tests", "the new key of the tests"
 
 
 @pytest.fixture
@@ -112,9 +113,9 @@ async def test_a_key_needs_a_name_and_known_scopes(api: Api) -> None:
 
 
 async def test_a_key_made_under_the_old_secret_key_works_until_that_is_dropped(api: Api) -> None:
-    key = await create_key(api.engine, Secrets(["old"]), name="x")
+    key = await create_key(api.engine, Secrets([OLD]), name="x")
 
-    both, new = (Auth(api.engine, Secrets(keys), 10) for keys in (["new", "old"], ["new"]))
+    both, new = (Auth(api.engine, Secrets(keys), 10) for keys in ([NEW, OLD], [NEW]))
     principal = await both.authenticate(both.presented(f"Bearer {key}"))
     with pytest.raises(Problem) as refused:
         new.presented(f"Bearer {key}")
@@ -245,10 +246,10 @@ def test_hashes_of_one_purpose_are_not_those_of_another() -> None:
 
 
 async def test_a_wrong_secret_key_refuses_to_start_and_a_rotated_one_does_not(api: Api) -> None:
-    await Secrets(["first"]).check(api.engine)
-    await Secrets(["first"]).check(api.engine)
+    await Secrets([OLD]).check(api.engine)
+    await Secrets([OLD]).check(api.engine)
     with pytest.raises(ConfigError, match="not the one"):
-        await Secrets(["second"]).check(api.engine)
+        await Secrets([NEW]).check(api.engine)
 
-    await Secrets(["second", "first"]).check(api.engine)
-    await Secrets(["second"]).check(api.engine)
+    await Secrets([NEW, OLD]).check(api.engine)
+    await Secrets([NEW]).check(api.engine)

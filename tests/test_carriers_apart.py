@@ -67,7 +67,7 @@ async def test_voicetels_callbacks_are_understood_in_its_own_names_too(database_
 
 
 @pytest.mark.parametrize(
-    "proof", [{"basic": "us:secret"}, {"bearer": "a-token"}, {"bearer": ["new", "old"]}], ids=str
+    "proof", [{"basic": "us:secret"}, {"bearer": "a-token-of-tests"}, {"bearer": ["new", "old"]}], ids=str
 )
 async def test_a_carrier_proves_itself_as_the_channel_demands(
     database_url: str, proof: dict[str, Any]

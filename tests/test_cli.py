@@ -18,15 +18,15 @@ from tests.conftest import SCHEMA
 from tests.support.commands import postback, run
 from tests.support.processes import alive, children, eventually
 
-UNREACHABLE = {"DATABASE_URL": "postgresql://postgres@127.0.0.1:1/postback", "POSTBACK_SECRET_KEY": "k"}
+UNREACHABLE = {"DATABASE_URL": "postgresql://postgres@127.0.0.1:1/postback", "POSTBACK_SECRET_KEY": "k" * 16}
 KEY = re.compile(r"pb_[0-9a-f]{32}\.[A-Za-z0-9_-]{65}\n")
-CHANNEL = {"provider": "sinch_mms", "tokens": ["a-token"], "from": ["+18885551234"]}
+CHANNEL = {"provider": "sinch_mms", "tokens": ["a-token-of-tests"], "from": ["+18885551234"]}
 
 
 @pytest.fixture
 def database(database_url: str) -> dict[str, str]:
     """The variables of an installation on a migrated database of its own."""
-    return {"DATABASE_URL": database_url, "POSTBACK_SECRET_KEY": "the right one"}
+    return {"DATABASE_URL": database_url, "POSTBACK_SECRET_KEY": "the right secret key"}
 
 
 def refused(*arguments: str, cwd: Path, **variables: str) -> str:
@@ -62,7 +62,9 @@ def test_a_database_that_cannot_be_reached_ends_every_command(command: str, tmp_
 
 
 def test_an_address_that_is_no_database_is_refused(tmp_path: Path) -> None:
-    sentence = refused("migrate", cwd=tmp_path, DATABASE_URL="mysql://127.0.0.1/x", POSTBACK_SECRET_KEY="k")
+    sentence = refused(
+        "migrate", cwd=tmp_path, DATABASE_URL="mysql://127.0.0.1/x", POSTBACK_SECRET_KEY="k" * 16
+    )
 
     assert "database_url" in sentence
 
@@ -80,7 +82,7 @@ def test_a_server_that_is_too_old_is_refused_with_its_version(tmp_path: Path) ->
     with old_postgres() as port:
         sentence = refused(
             "serve", "--port", "0", cwd=tmp_path, DATABASE_URL=f"postgresql://postgres@127.0.0.1:{port}/x",
-            POSTBACK_SECRET_KEY="k",
+            POSTBACK_SECRET_KEY="k" * 16,
         )  # fmt: skip
 
     assert "Postgres 14" in sentence
@@ -105,10 +107,12 @@ async def test_a_secret_key_of_another_installation_is_refused(
     await Secrets([database["POSTBACK_SECRET_KEY"]]).check(engine)  # as the first start does
     await engine.dispose()
 
-    sentence = refused(*command.split(), cwd=tmp_path, **{**database, "POSTBACK_SECRET_KEY": "wrong"})
+    sentence = refused(
+        *command.split(), cwd=tmp_path, **{**database, "POSTBACK_SECRET_KEY": "a wrong secret key"}
+    )
 
     assert "secret_key is not the one" in sentence
-    assert "wrong" not in sentence
+    assert "a wrong secret key" not in sentence
 
 
 def test_a_database_of_ones_own_needs_a_secret_key(tmp_path: Path, database: dict[str, str]) -> None:
@@ -140,13 +144,13 @@ def test_a_channel_is_held_against_its_provider(
 
 
 def test_channels_prints_the_address_for_the_carrier(tmp_path: Path) -> None:
-    channels = json.dumps({"a": {**CHANNEL, "tokens": ["to/ken"], "bearer": ["new", "old"]}})
+    channels = json.dumps({"a": {**CHANNEL, "tokens": ["to/ken-of-the-tests"], "bearer": ["new", "old"]}})
     code, output, _ = run(
         "channels", cwd=tmp_path, POSTBACK_CHANNELS=channels, POSTBACK_PUBLIC_URL="https://sms.example.com/"
     )
 
     assert 0 == code
-    assert "https://sms.example.com/hooks/a/to%2Fken\n" in output
+    assert "https://sms.example.com/hooks/a/to%2Fken-of-the-tests\n" in output
     assert "authentication  tokens, bearer (2)\n" in output
 
 

@@ -12,7 +12,9 @@ from receiver import config
 from receiver.app import providers_of
 from receiver.config import ConfigError, Settings
 
-CARRIER = '[channels.sinch-us]\nprovider = "sinch_mms"\ntokens = ["t"]\n'
+NEW = "a key that has just been made"
+TOKEN = "a-token-of-tests"
+CARRIER = f'[channels.sinch-us]\nprovider = "sinch_mms"\ntokens = ["{TOKEN}"]\n'
 
 
 @pytest.fixture(autouse=True)
@@ -84,8 +86,8 @@ def test_our_own_variable_goes_before_the_file_and_the_file_before_database_url(
     ("name", "value", "key", "expected"),
     [
         ("POSTBACK_SCHEMA", "tenant_7", "db_schema", "tenant_7"),
-        ("POSTBACK_SECRET_KEY", "one/secret+key=", "secret_key", ["one/secret+key="]),
-        ("POSTBACK_SECRET_KEY", '["new", "old"]', "secret_key", ["new", "old"]),
+        ("POSTBACK_SECRET_KEY", "one/long/secret+key=", "secret_key", ["one/long/secret+key="]),
+        ("POSTBACK_SECRET_KEY", f'["{NEW}", "old"]', "secret_key", [NEW, "old"]),
         ("POSTBACK_TRUSTED_PROXIES", "10.0.0.0/8", "trusted_proxies", [ip_network("10.0.0.0/8")]),
         ("POSTBACK_API_RATE", "50", "api_rate", 50),
         ("POSTBACK_KEEP_ALIVE", "90", "keep_alive", 90),
@@ -112,7 +114,12 @@ def test_a_key_of_a_table_is_set_with_two_underscores(monkeypatch: pytest.Monkey
 def test_channels_in_the_environment_are_json_and_join_those_of_the_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    channel = {"provider": "sinch_mms", "tokens": ["u"], "from": ["+18885551234"], "api_key": "env:SINCH_KEY"}
+    channel = {
+        "provider": "sinch_mms",
+        "tokens": [TOKEN],
+        "from": ["+18885551234"],
+        "api_key": "env:SINCH_KEY",
+    }
     monkeypatch.setenv("POSTBACK_CHANNELS", json.dumps({"sinch-ca": channel}))
     monkeypatch.setenv("SINCH_KEY", "s3cret")
 
@@ -128,13 +135,13 @@ def test_channels_in_the_environment_are_json_and_join_those_of_the_file(
 
 def test_a_value_is_read_from_the_variable_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SINCH_KEY", "s3cret")
-    monkeypatch.setenv("OLD_TOKEN", "o")
+    monkeypatch.setenv("OLD_TOKEN", "an-older-token-of-the-tests")
 
-    channel = written(
-        '[channels.a]\nprovider = "sinch_mms"\ntokens = ["t", "env:OLD_TOKEN"]\napi_key = "env:SINCH_KEY"'
-    ).channels["a"]
+    channel = written(CARRIER.replace('"]', '", "env:OLD_TOKEN"]') + 'api_key = "env:SINCH_KEY"').channels[
+        "sinch-us"
+    ]
 
-    assert (["t", "o"], "s3cret") == (channel.tokens, channel.option("api_key"))
+    assert ([TOKEN, "an-older-token-of-the-tests"], "s3cret") == (channel.tokens, channel.option("api_key"))
 
 
 @pytest.mark.parametrize(
@@ -142,19 +149,19 @@ def test_a_value_is_read_from_the_variable_that_it_names(monkeypatch: pytest.Mon
     [
         ('databse_url = ""', ['"databse_url"', '"database_url"']),
         ("[retention]\nmessage = 3", ['"retention.message"', '"messages"']),
-        ('[channels.a]\ntokens = ["t"]', ['"channels.a.provider"', "add it"]),
+        ('[channels.a]\ntokens = ["a-token-of-tests"]', ['"channels.a.provider"', "add it"]),
         ('[channels.a]\nprovider = "sinch_mms"', ["channels.a", "no authentication", "insecure = true"]),
         ('[channels.a]\nprovider = "sinch_mms"\ntokens = []', ["channels.a", "no authentication"]),
-        ('[channels.a]\nprovider = "sinch_mms"\ntokens = ["t", ""]', ["channels.a.tokens", "empty"]),
+        (CARRIER.replace('"]', '", ""]'), ["channels.sinch-us.tokens", "empty"]),
         ('[channels.a]\nprovider = "sinch_mms"\nbearer = ""', ["channels.a.bearer", "empty"]),
         ('[channels.a]\nprovider = "sinch_mms"\nbearer = ["b", ""]', ["channels.a.bearer", "empty"]),
         ('[channels.a]\nprovider = "sinch_sms"\nwebhook_secret = ""', ["channels.a.webhook_secret", "empty"]),
         ('[channels.a]\nprovider = "sinch_mms"\nbasic = ["a:b", "c"]', ["a.basic", '"user:password"']),
         ('[channels.a]\nprovider = "sinch_mms"\nbasic = "user"', ["channels.a.basic", '"user:password"']),
-        ('[channels."a/b"]\nprovider = "sinch_mms"\ntokens = ["t"]', ['"a/b"', "URL", "letters"]),
-        ('[channels.""]\nprovider = "sinch_mms"\ntokens = ["t"]', ['""', "URL"]),
-        ('[channels."."]\nprovider = "sinch_mms"\ntokens = ["t"]', ['"."', "URL"]),
-        ('[channels."sms é"]\nprovider = "sinch_mms"\ntokens = ["t"]', ['"sms é"', "URL"]),
+        (CARRIER.replace("sinch-us", '"a/b"'), ['"a/b"', "URL", "letters"]),
+        (CARRIER.replace("sinch-us", '""'), ['""', "URL"]),
+        (CARRIER.replace("sinch-us", '"."'), ['"."', "URL"]),
+        (CARRIER.replace("sinch-us", '"sms é"'), ['"sms é"', "URL"]),
         ('channels = "sinch"', ['"channels"', "dictionary"]),
         (CARRIER + "rate = 0", ['"channels.sinch-us.rate"', "greater than 0"]),
         (CARRIER + "max_body = -1", ['"channels.sinch-us.max_body"', "greater than 0"]),
@@ -248,9 +255,11 @@ def test_a_signature_is_a_proof_only_with_a_provider_that_verifies_it() -> None:
 
 
 def test_a_list_of_one_may_be_written_without_brackets() -> None:
-    channel = written(CARRIER.replace('["t"]', '"t"') + 'from = "+18885551234"').channels["sinch-us"]
+    channel = written(CARRIER.replace(f'["{TOKEN}"]', f'"{TOKEN}"') + 'from = "+18885551234"').channels[
+        "sinch-us"
+    ]
 
-    assert (["t"], ["+18885551234"]) == (channel.tokens, channel.numbers)
+    assert ([TOKEN], ["+18885551234"]) == (channel.tokens, channel.numbers)
 
 
 @pytest.mark.parametrize(

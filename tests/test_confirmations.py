@@ -41,11 +41,16 @@ from tests.support.receiver import Receiver
 from tests.support.store import THEM, US, store, told
 
 GOODBYE = "You will get no more messages from us. Write START to undo this."
-CHANNEL = {"provider": "sinch_mms", "tokens": ["t"], "from": [US, ANOTHER], "opt_out_reply": GOODBYE}
+CHANNEL = {
+    "provider": "sinch_mms",
+    "tokens": ["a-token-of-tests"],
+    "from": [US, ANOTHER],
+    "opt_out_reply": GOODBYE,
+}
 
 
 def rules(**more: Any) -> OptOuts:
-    return configured(settings({"channels": {"sinch-us": CHANNEL}, **more}), Secrets(["k"]))
+    return configured(settings({"channels": {"sinch-us": CHANNEL}, **more}), Secrets(["k" * 16]))
 
 
 CONFIRMING = rules()
@@ -426,7 +431,7 @@ async def test_a_confirmation_can_be_cancelled_like_any_send(database_url: str) 
 )
 def test_words_that_could_not_be_sent_are_refused_at_start(channel: dict[str, Any], why: str) -> None:
     with pytest.raises(ConfigError, match=why):
-        App(settings({"secret_key": "k", "channels": {"one": {**CHANNEL, **channel}}}))
+        App(settings({"secret_key": "k" * 16, "channels": {"one": {**CHANNEL, **channel}}}))
 
 
 async def test_the_status_of_a_confirmation_follows_from_its_events(db: asyncpg.Connection) -> None:

@@ -21,9 +21,9 @@ pytestmark = pytest.mark.stock
 ROUTE = "/v1/conversations"
 OTHER = "+12065550199"
 CHANNELS = {
-    "sinch-us": {"provider": "sinch_mms", "tokens": ["t"], "from": [US]},
-    "texts": {"provider": "sinch_sms", "tokens": ["t"], "from": [US]},
-    "elsewhere": {"provider": "swift", "tokens": ["t"], "from": ["+18005550100"]},
+    "sinch-us": {"provider": "sinch_mms", "tokens": ["a-token-of-tests"], "from": [US]},
+    "texts": {"provider": "sinch_sms", "tokens": ["a-token-of-tests"], "from": [US]},
+    "elsewhere": {"provider": "swift", "tokens": ["a-token-of-tests"], "from": ["+18005550100"]},
 }
 
 

@@ -264,7 +264,7 @@ def test_logs_hide_every_password_of_the_urls(monkeypatch: pytest.MonkeyPatch) -
         settings({
             "database_url": "postgresql://u:first%40secret@a:1,b:2/d?sslpassword=third-secret",
             "listen_url": "host=h user=u password=fourth-secret",
-            "secret_key": ["a key for tests"],
+            "secret_key": ["a secret key for tests"],
         })
     )  # fmt: skip
     told = logs.redact(None, "", {"event": "first@secret first%40secret third-secret fourth-secret"})

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from postback.checkup_secrets import SAMPLES
 from postback.cli import app
 from receiver.config import ChannelSettings, Retention, Settings
 from receiver.providers import PROVIDERS
@@ -57,6 +58,8 @@ def commands(group: typer.Typer, prefix: str = "postback") -> Iterator[str]:
         yield f"{prefix} {command.name or command.callback.__name__}"
     for sub in group.registered_groups:
         assert sub.typer_instance
+        if sub.typer_instance.info.invoke_without_command is True:
+            yield f"{prefix} {sub.name}"
         yield from commands(sub.typer_instance, f"{prefix} {sub.name}")
 
 
@@ -183,3 +186,16 @@ def test_no_file_names_somebodys_home_or_a_package_index() -> None:
     ]
 
     assert [] == found
+
+
+def test_the_doctor_knows_every_token_of_the_documents() -> None:
+    shown = {
+        token
+        for path in files()
+        if path.suffix == ".md" or "examples" in path.parts
+        for listed in re.findall(r"(?m)^tokens\s*=\s*\[(.*)\]", path.read_text(encoding="utf-8"))
+        for token in re.findall(r'"([^"]*)"', listed)
+        if not token.startswith("env:")
+    }
+
+    assert shown == SAMPLES

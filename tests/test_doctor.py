@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from faults.ports import free_port
-from postback import checkup, checkup_database
+from postback import checkup, checkup_database, checkup_secrets
 from postback.checkup import Finding, Level
 from receiver import migrate, partitions, sql
 from receiver.config import Settings, settings
@@ -114,7 +114,7 @@ async def test_a_secret_key_that_the_database_does_not_know_is_a_failure(databas
 async def test_looking_writes_nothing(database_url: str, db: Any, tmp_path: Path) -> None:
     settings = configured(database_url, data_dir=str(tmp_path))
     await examined(settings)
-    for check in checkup.LOCAL:
+    for check in (*checkup_secrets.LOCAL, *checkup.LOCAL):
         list(check(settings))
 
     assert 0 == await db.fetchval("SELECT count(*) FROM postback.secret_key_check")
@@ -174,14 +174,11 @@ def test_a_data_directory_that_cannot_be_written_is_a_failure(tmp_path: Path) ->
 def test_weak_channels_are_warned_of() -> None:
     channels = {
         "open": {"provider": "swift", "insecure": True, "from": ["+18885551234"]},
-        "short": {"provider": "swift", "tokens": ["secret"], "from": ["+18885551234"]},
         "fine": {"provider": "swift", "tokens": ["a-token-of-some-length"], "from": ["+18885551234"]},
     }
     found = {finding.check: finding.level for finding in checkup.channels(configured(channels=channels))}
 
-    assert {
-        "channel open": Level.WARNING, "channel short": Level.WARNING, "channel fine": Level.OK,
-    } == found  # fmt: skip
+    assert {"channel open": Level.WARNING, "channel fine": Level.OK} == found
 
 
 def test_requests_that_outlive_the_texts_in_them_are_warned_of() -> None:

@@ -24,7 +24,7 @@ def nothing_known() -> None:
 
 async def found(database_url: str, **more: str) -> dict[str, list[Finding]]:
     """The findings about the connection, by the name of the check."""
-    configured = settings({"database_url": database_url, "secret_key": ["a key for tests"], **more})
+    configured = settings({"database_url": database_url, "secret_key": ["a secret key for tests"], **more})
     names = ("connection", "pooler", "listening", "statements", "jit")
     all_of = [one async for one in checkup_database.examine(configured)]
     return {name: [one for one in all_of if one.check == name] for name in names}
@@ -104,7 +104,7 @@ async def test_a_pooler_that_keeps_no_statements_though_the_url_says_so_is_a_fai
 async def test_a_word_that_nobody_knows_is_said_by_the_command(tmp_path: Path, words: str) -> None:
     code, output, errors = await asyncio.to_thread(
         commands.run, "doctor", cwd=tmp_path, DATABASE_URL=f"postgresql://u:s3cret@h/d?{words}",
-        POSTBACK_SECRET_KEY="a key for tests",
+        POSTBACK_SECRET_KEY="a secret key for tests",
     )  # fmt: skip
 
     assert 1 == code
@@ -117,7 +117,7 @@ async def test_a_word_that_nobody_knows_is_said_by_the_command(tmp_path: Path, w
 async def test_no_command_ends_with_a_traceback_for_a_wrong_url(tmp_path: Path, command: str) -> None:
     code, output, errors = await asyncio.to_thread(
         commands.run, command, cwd=tmp_path, DATABASE_URL="postgresql://u:s3cret@h/d?sslmode=maybe",
-        POSTBACK_SECRET_KEY="a key for tests",
+        POSTBACK_SECRET_KEY="a secret key for tests",
     )  # fmt: skip
 
     assert 0 != code

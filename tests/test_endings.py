@@ -39,9 +39,14 @@ async def db(database_url: str) -> AsyncIterator[Any]:
 
 def without_channel(database_url: str) -> Settings:
     """A configuration that `CHANNEL` has left."""
-    other = {"provider": "swift", "tokens": ["t"], "api_key": "k", "from": ["+18005550100"]}
+    other = {
+        "provider": "swift",
+        "tokens": ["a-token-of-tests"],
+        "api_key": "k",
+        "from": ["+18005550100"],
+    }
     return settings(
-        {"database_url": database_url, "secret_key": "a key for tests", "channels": {"other": other}}
+        {"database_url": database_url, "secret_key": "a secret key for tests", "channels": {"other": other}}
     )
 
 
@@ -255,4 +260,4 @@ async def test_what_a_report_has_settled_hears_nothing_of_the_timer(database_url
 )
 def test_half_a_policy_is_refused_in_a_sentence(keys: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        settings({"channels": {"a": {"provider": "sinch_mms", "tokens": ["t"], **keys}}})
+        settings({"channels": {"a": {"provider": "sinch_mms", "tokens": ["a-token-of-tests"], **keys}}})

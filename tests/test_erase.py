@@ -254,6 +254,6 @@ async def test_an_inbound_message_loses_its_raw_request_when_it_is_redacted(
 def _environment(database_url: str, data_dir: Path) -> dict[str, str]:
     return {
         "DATABASE_URL": database_url,
-        "POSTBACK_SECRET_KEY": "a key for tests",
+        "POSTBACK_SECRET_KEY": "a secret key for tests",
         "POSTBACK_DATA_DIR": str(data_dir),
     }

@@ -54,7 +54,7 @@ async def test_a_promoted_standby_gives_no_number_that_the_primary_has_given(pai
 async def test_whoever_waits_for_a_primary_that_is_gone_without_a_word_is_let_go(pair: Pair) -> None:
     async with asyncio.timeout(60):  # many times what it takes
         heard = asyncio.Event()
-        configured = settings({"database_url": pair.url, "secret_key": ["s"]})
+        configured = settings({"database_url": pair.url, "secret_key": ["s" * 16]})
         listening = asyncio.create_task(listen(configured, heard.set))
         pool = db.pool(pair.url, size=2)
         await pool

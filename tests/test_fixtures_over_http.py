@@ -36,7 +36,13 @@ async def test_what_a_carrier_sends_is_stored_as_its_fixture_says(database_url: 
 def _channel(name: str) -> dict[str, Any]:
     given = channel_of(name).model_dump(by_alias=True, exclude_defaults=True, exclude={"name"})
     # credentials belong to the door, which has tests of its own
-    return {**given, "tokens": ["a-token"], "webhook_secret": None, "basic": None, "bearer": None}
+    return {
+        **given,
+        "tokens": ["a-token-of-tests"],
+        "webhook_secret": None,
+        "basic": None,
+        "bearer": None,
+    }
 
 
 def _expected(case: Case) -> tuple[int, str, list[tuple[str | None, str | None]]]:

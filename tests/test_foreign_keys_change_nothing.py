@@ -113,7 +113,12 @@ def _without_the_mark(row: str) -> str:
 @pytest.fixture
 async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
     doors = {door(name): _channel(name) for name in NAMES}
-    channel = {"provider": "sinch_mms", "tokens": ["t"], "from": [*NUMBERS.values()], "api_key": "k"}
+    channel = {
+        "provider": "sinch_mms",
+        "tokens": ["a-token-of-tests"],
+        "from": [*NUMBERS.values()],
+        "api_key": "k",
+    }
     channels = {FOREIGN: channel, **doors}
     more: dict[str, Any] = {"private_networks": ["127.0.0.1/32"], "data_dir": str(tmp_path)}
     async with running(database_url, channels, **more) as receiver:
@@ -131,7 +136,7 @@ async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
 def _channel(name: str) -> dict[str, Any]:
     given = channel_of(name).model_dump(by_alias=True, exclude_defaults=True, exclude={"name"})
     # credentials belong to the door, which has tests of its own
-    cleared = {"tokens": ["a-token"], "webhook_secret": None, "basic": None, "bearer": None}
+    cleared = {"tokens": ["a-token-of-tests"], "webhook_secret": None, "basic": None, "bearer": None}
     own = "+61400000199" if country_of(name) == "61" else f"+120625500{NAMES.index(name):02}"
     return {**given, **cleared, "from": [own], "opt_out_reply": "You will hear no more of us."}
 

@@ -36,8 +36,8 @@ class House:
 @pytest.fixture
 async def house(database_url: str) -> AsyncIterator[House]:
     channels = {
-        FOREIGN: {"provider": "sinch_mms", "tokens": ["t"], "from": [FOREIGN_NUMBER]},
-        OWN: {"provider": "swift", "tokens": ["t"], "from": [OWN_NUMBER]},
+        FOREIGN: {"provider": "sinch_mms", "tokens": ["a-token-of-tests"], "from": [FOREIGN_NUMBER]},
+        OWN: {"provider": "swift", "tokens": ["a-token-of-tests"], "from": [OWN_NUMBER]},
     }
     async with (
         running(database_url, channels, private_networks=["127.0.0.1/32"]) as receiver,

@@ -408,9 +408,9 @@ async def test_secrets_lie_encrypted_and_an_older_key_reads_them(installed: Inst
 
     made = await installed.subscribe("https://app.example.com/events")
     kept = await installed.db.fetchval("SELECT secret FROM postback.subscriber")
-    plain = Secrets(["a new key", "a key for tests"]).decrypt("subscriber", kept)
+    plain = Secrets(["a new key for tests", "a secret key for tests"]).decrypt("subscriber", kept)
     with pytest.raises(Undecryptable):
-        Secrets(["a new key"]).decrypt("subscriber", kept)
+        Secrets(["a new key for tests"]).decrypt("subscriber", kept)
     with pytest.raises(Undecryptable):
         SECRETS.decrypt("something else", kept)
 

@@ -183,7 +183,7 @@ async def test_a_killed_forwarder_loses_nothing_and_another_takes_over(installed
 
     variables = {
         "POSTBACK_DATABASE_URL": installed.database_url,
-        "POSTBACK_SECRET_KEY": "a key for tests",
+        "POSTBACK_SECRET_KEY": "a secret key for tests",
         "POSTBACK_PRIVATE_NETWORKS": "127.0.0.0/8",
     }
     async with running_app(slowly) as app:

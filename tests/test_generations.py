@@ -126,7 +126,7 @@ async def test_a_worker_that_is_too_old_is_started_anew_with_what_is_installed_b
     code = release(tmp_path / "code", "note")
     where = {
         "DATABASE_URL": database_url,
-        "POSTBACK_SECRET_KEY": "a key for tests",
+        "POSTBACK_SECRET_KEY": "a secret key for tests",
         "POSTBACK_CHANNELS": json.dumps({CHANNEL: {"provider": "sinch_mms", "tokens": [TOKEN]}}),
         "PYTHONPATH": str(code),
     }

@@ -22,7 +22,7 @@ def test_processes_that_hang_are_replaced_and_the_others_go_on(
 ) -> None:
     variables = {
         "DATABASE_URL": database_url,
-        "POSTBACK_SECRET_KEY": "a key for tests",
+        "POSTBACK_SECRET_KEY": "a secret key for tests",
         "POSTBACK_CHANNELS": json.dumps({"sinch-us": CHANNEL}),
     }
     with postback(

@@ -305,7 +305,7 @@ async def test_a_fetch_that_was_killed_is_done_again_by_whoever_lives_and_counts
     message = await here.inbound(here.files.give("1.png", None))
     variables = {
         "DATABASE_URL": here.settings.database_url,
-        "POSTBACK_SECRET_KEY": "a key for tests",
+        "POSTBACK_SECRET_KEY": "a secret key for tests",
         "POSTBACK_PRIVATE_NETWORKS": "127.0.0.0/8",
         "POSTBACK_DATA_DIR": str(here.settings.data_dir),
     }

@@ -277,7 +277,7 @@ async def test_a_process_that_is_told_to_stop_answers_all_that_it_has_accepted(
 ) -> None:
     """Half of the callers have yet to send their bodies when SIGTERM comes."""
     (tmp_path / "postback.toml").write_text(
-        f'database_url = "{database_url}"\nsecret_key = ["k"]\n[channels.{CHANNEL}]\n'
+        f'database_url = "{database_url}"\nsecret_key = ["a secret key for tests"]\n[channels.{CHANNEL}]\n'
         f'provider = "sinch_mms"\ntokens = ["{TOKEN}"]\n'
     )
     code = (

@@ -13,7 +13,9 @@ from receiver.config import ChannelSettings
 from receiver.problems import Problem
 from receiver.providers.cellcast import Cellcast
 
-CHANNEL = ChannelSettings.model_validate({"name": "cellcast", "provider": "cellcast", "tokens": ["t"]})
+CHANNEL = ChannelSettings.model_validate(
+    {"name": "cellcast", "provider": "cellcast", "tokens": ["a-token-of-tests"]}
+)
 
 
 class Counting(Cellcast):

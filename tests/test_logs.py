@@ -200,8 +200,8 @@ from postback import logs
 from receiver import config
 import structlog
 logs.configure()
-logs.hide(config.settings({"secret_key": ["a-secret-key"], "channels": {"c": {
-    "provider": "sinch_mms", "tokens": ["a-token"], "api_key": "a-carriers-key"}}}))
+logs.hide(config.settings({"secret_key": ["a-secret-key-itself"], "channels": {"c": {
+    "provider": "sinch_mms", "tokens": ["a-token-of-tests"], "api_key": "a-carriers-key"}}}))
 log = structlog.get_logger()
 class DataError(Exception): pass
 def fail():
@@ -214,11 +214,12 @@ except DataError as error:
     try:
         raise KeyError("Canary") from error
     except KeyError:
-        log.exception("chained", contact="+12065550123", url="/hooks/c/a-token", numbers=["12065550123"])
+        log.exception("chained", contact="+12065550123", url="/hooks/c/a-token-of-tests",
+                      numbers=["12065550123"])
 logging.getLogger("asyncpg").warning("Failing row\\nDETAIL: Canary %s", "+12065550123")
 warnings.warn("Canary".lower() and "a-carriers-key is old")
 log.info("kept", id="01a1fe26-03e7-77a1-9f77-ad30cc7fa50f", at="2026-11-21T14:00:00.000Z", number=7,
-    reason="a key a-secret-key", more={"authorization": "Bearer abcdefghijk"},
+    reason="a key a-secret-key-itself", more={"authorization": "Bearer abcdefghijk"},
     key="pb_0123456789abcdef.uIA53R6b5_xeU7SjPaq")
 async def task():
     asyncio.create_task(broken())
@@ -267,7 +268,7 @@ def test_numbers_and_credentials_are_masked_wherever_they_stand(lines: list[dict
     assert "a key •••" == kept["reason"]
     assert {"authorization": "Bearer •••"} == kept["more"]
     assert "pb_•••" == kept["key"]
-    for secret in ("a-token", "a-secret-key", "a-carriers-key"):
+    for secret in ("a-token-of-tests", "a-secret-key-itself", "a-carriers-key"):
         assert secret not in json.dumps(lines)
 
 
@@ -284,11 +285,11 @@ def test_every_credential_of_the_settings_is_known() -> None:
     given = config.settings(
         {
             "database_url": "postgresql://u:the-db-word@127.0.0.1/db",
-            "secret_key": ["the-secret"],
+            "secret_key": ["the-secret-key-itself"],
             "channels": {
                 "c": {
                     "provider": "sinch_sms",
-                    "tokens": ["the-token"],
+                    "tokens": ["the-token-of-tests"],
                     "basic": "user:the-password",
                     "bearer": ["the-bearer", "the-older-bearer"],
                     "webhook_secret": "the-webhook-secret",
@@ -298,10 +299,10 @@ def test_every_credential_of_the_settings_is_known() -> None:
         }
     )
 
-    credentials = set(logs._credentials(given))
+    credentials = set(logs.credentials(given))
 
     assert {
-        "the-db-word", "the-secret", "the-token", "the-password", "user:the-password", "the-bearer",
-        "the-older-bearer",
+        "the-db-word", "the-secret-key-itself", "the-token-of-tests", "the-password", "user:the-password",
+        "the-bearer", "the-older-bearer",
         "the-webhook-secret", "the-api-token",
     } <= credentials  # fmt: skip

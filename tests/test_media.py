@@ -177,15 +177,17 @@ async def test_an_address_that_we_did_not_make_names_nothing(here: Home) -> None
         f"/media/x/{signature}/{name}",
     ):
         assert 404 == (await here.client.get(f"{here.url}{path}")).status_code, path
-    unsigned = Links(Secrets(["another key"]), "").to(uuid4(), "a.png", here.url)
+    unsigned = Links(Secrets(["another key of the tests"]), "").to(uuid4(), "a.png", here.url)
     assert 404 == (await here.client.get(unsigned)).status_code
 
 
 async def test_an_old_secret_key_goes_on_opening_what_it_signed(database_url: str, tmp_path: Path) -> None:
-    async with home(database_url, tmp_path, secret_key=["the old key"]) as before:
+    async with home(database_url, tmp_path, secret_key=["the old key of the tests"]) as before:
         url = (await before.upload(PNG))["url"]
         path = url.removeprefix(before.url)
-    async with home(database_url, tmp_path, secret_key=["the new key", "the old key"]) as after:
+    async with home(
+        database_url, tmp_path, secret_key=["the new key of the tests", "the old key of the tests"]
+    ) as after:
         assert 200 == (await after.client.get(f"{after.url}{path}")).status_code
 
 

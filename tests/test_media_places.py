@@ -174,7 +174,7 @@ def test_without_the_library_one_sentence_says_what_to_install(tmp_path: Path) -
     (tmp_path / "obstore.py").write_text("raise ImportError", encoding="utf-8")
     code, output, errors = commands.run(
         "serve", "--port", "0", cwd=tmp_path, DATABASE_URL="postgresql://127.0.0.1:9/none",
-        POSTBACK_SECRET_KEY="k", POSTBACK_MEDIA_STORE="s3://files", PYTHONPATH=f"{tmp_path}:{ROOT}",
+        POSTBACK_SECRET_KEY="k" * 16, POSTBACK_MEDIA_STORE="s3://files", PYTHONPATH=f"{tmp_path}:{ROOT}",
     )  # fmt: skip
 
     assert (1, "") == (code, output)

@@ -155,7 +155,7 @@ async def test_a_word_that_nobody_knows_is_told_but_no_number_in_it_and_not_with
     assert 40 == max(len(word) for _, word in words.values())
 
     # a channel of its own: this process may have heard words of others before
-    channel = {"provider": "sinch_mms", "tokens": ["t"]}
+    channel = {"provider": "sinch_mms", "tokens": ["a-token-of-tests"]}
     async with running(database_url, {"wordy": channel}, data_dir=tmp_path) as receiver:
         body = report("t1", "X999", status="Gone to +12065550123")
         await receiver.client.post(receiver.hook("wordy"), content=body)
@@ -339,8 +339,8 @@ def test_a_process_whose_numbers_could_not_be_written_for_a_while_is_still_told_
 def test_numbers_of_several_workers_and_the_sender_add_up(database_url: str, tmp_path: Path) -> None:
     port, requests = free_port(), 40
     config = (
-        f'database_url = "{database_url}"\nsecret_key = ["a key for tests"]\n'
-        f'[channels.{CHANNEL}]\nprovider = "sinch_mms"\ntokens = ["the-token"]\ninsecure = true\n'
+        f'database_url = "{database_url}"\nsecret_key = ["a secret key for tests"]\n'
+        f'[channels.{CHANNEL}]\nprovider = "sinch_mms"\ntokens = ["the-token-of-tests"]\ninsecure = true\n'
     )
     (tmp_path / "postback.toml").write_text(config)
     with (
@@ -352,7 +352,7 @@ def test_numbers_of_several_workers_and_the_sender_add_up(database_url: str, tmp
         for number in range(requests):
             # a connection for each: the kernel spreads them over the workers
             body = report(f"t{number}")
-            answer = httpx.post(f"{url}/hooks/{CHANNEL}/the-token", content=body, trust_env=False)
+            answer = httpx.post(f"{url}/hooks/{CHANNEL}/the-token-of-tests", content=body, trust_env=False)
             assert 200 == answer.status_code
         name = "postback_acknowledgements_total" + told(status="200")
         numbers: dict[str, float] = {}

@@ -20,7 +20,7 @@ def test_metrics_and_documents_are_served_at_their_address_and_nothing_else_is(
     listening = f"127.0.0.1:{another_port()}"
     variables = {
         "DATABASE_URL": database_url,
-        "POSTBACK_SECRET_KEY": "a key for tests",
+        "POSTBACK_SECRET_KEY": "a secret key for tests",
         "POSTBACK_METRICS_LISTEN": listening,
     }
     with postback("serve", "--port", "0", "--workers", workers, cwd=tmp_path, **variables) as server:

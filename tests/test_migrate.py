@@ -179,7 +179,7 @@ async def test_a_month_that_is_made_after_it_has_its_indexes(database_url: str, 
 
 
 async def _migrated_by_command(url: str, cwd: Path) -> tuple[int, str]:
-    variables = environment(DATABASE_URL=url, POSTBACK_SECRET_KEY="a key for tests")
+    variables = environment(DATABASE_URL=url, POSTBACK_SECRET_KEY="a secret key for tests")
     command = [sys.executable, "-m", "postback", "migrate"]
     with started(command, cwd=cwd, env=variables) as running:
         code = await asyncio.to_thread(running.wait)

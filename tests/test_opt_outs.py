@@ -254,7 +254,7 @@ async def test_a_start_to_another_number_opens_nothing(db: asyncpg.Connection) -
 
 
 def test_which_of_our_numbers_an_opt_out_holds_for_is_a_setting() -> None:
-    keys = Secrets(["k"])
+    keys = Secrets(["k" * 16])
     grouped = configured(settings({"opt_out_groups": [["+1 888 555 1234", ANOTHER]]}), keys)
 
     assert [US, ANOTHER, "*"] == grouped.scope(ANOTHER)

@@ -16,7 +16,12 @@ from tests.support.commands import Started, environment, started
 from tests.support.processes import ROOT, children
 
 COMMANDS = parse_procfile((ROOT / "Procfile").read_text()).processes
-CHANNEL = {"provider": "sinch_mms", "tokens": ["a-token"], "from": ["+18885551234"], "api_key": "k"}
+CHANNEL = {
+    "provider": "sinch_mms",
+    "tokens": ["a-token-of-tests"],
+    "from": ["+18885551234"],
+    "api_key": "k",
+}
 
 
 @contextmanager
@@ -25,7 +30,7 @@ def process(name: str, cwd: Path, database_url: str, **variables: str) -> Iterat
     env = environment(
         PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         DATABASE_URL=database_url,
-        POSTBACK_SECRET_KEY="a key for tests",
+        POSTBACK_SECRET_KEY="a secret key for tests",
         POSTBACK_CHANNELS=json.dumps({"sinch-us": CHANNEL}),
         **variables,
     )
@@ -53,7 +58,9 @@ def test_release_migrates_an_empty_schema_for_the_web_process(
 
     with process("web", tmp_path, database_url, PORT=str(free_port), **where) as web:
         assert f"http://0.0.0.0:{free_port}" == web.ready()
-        answer = httpx.post(f"http://127.0.0.1:{free_port}/hooks/sinch-us/a-token", json={"code": "N101"})
+        answer = httpx.post(
+            f"http://127.0.0.1:{free_port}/hooks/sinch-us/a-token-of-tests", json={"code": "N101"}
+        )
         assert 200 == answer.status_code
         assert 0 == ended(web)
 

@@ -88,7 +88,7 @@ async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
     data_dir = tmp_path / "data"
     environment = {
         "DATABASE_URL": database_url,
-        "POSTBACK_SECRET_KEY": "a key for tests",
+        "POSTBACK_SECRET_KEY": "a secret key for tests",
         "POSTBACK_DATA_DIR": str(data_dir),
         "POSTBACK_PRIVATE_NETWORKS": '["127.0.0.0/8"]',
     }
@@ -137,7 +137,7 @@ async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
 
 
 async def open_account(database_url: str, carrier_url: str, keys: dict[str, Any], url: str) -> None:
-    configured = settings({"database_url": database_url, "secret_key": "-", "channels": {CHANNEL: keys}})
+    configured = settings({"database_url": database_url, "secret_key": "-" * 16, "channels": {CHANNEL: keys}})
     [account] = practice.accounts(configured, url, carrier_url)
     async with httpx.AsyncClient(base_url=carrier_url, headers=CONTROL) as carrier:
         answer = await carrier.post("/practice/accounts", json=account.model_dump())

@@ -37,7 +37,7 @@ def keeping(database_url: str, data_dir: Path, **days: int) -> Settings:
     """Settings that keep everything but what *days* name."""
     return settings(
         {"database_url": database_url, "data_dir": str(data_dir), "retention": {**KEEP_ALL, **days},
-         "secret_key": ["a key for tests"]}
+         "secret_key": ["a secret key for tests"]}
     )  # fmt: skip
 
 

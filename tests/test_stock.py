@@ -44,7 +44,7 @@ class Installation:
         }  # fmt: skip
         self._env = environment(
             DATABASE_URL=database_url,
-            POSTBACK_SECRET_KEY="a key for tests",
+            POSTBACK_SECRET_KEY="a secret key for tests",
             POSTBACK_CHANNELS=json.dumps({CHANNEL: channel}),
             POSTBACK_PRIVATE_NETWORKS='["127.0.0.0/8"]',
         )

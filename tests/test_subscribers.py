@@ -25,7 +25,7 @@ async def api(database_url: str) -> AsyncIterator[Api]:
     async with running(database_url) as served:
         # a key of one channel can name only a channel that there is
         channels = {
-            name: {"name": name, "provider": "sinch_mms", "tokens": ["t"]}
+            name: {"name": name, "provider": "sinch_mms", "tokens": ["a-token-of-tests"]}
             for name in ("sinch-us", "sinch-eu")
         }
         context = served.app.state.context

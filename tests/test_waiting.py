@@ -24,7 +24,7 @@ from tests.support.store import SCHEMA
 CHANNELS = {
     f"channel-{number}": {
         "provider": "sinch_mms",
-        "tokens": ["a-token"],
+        "tokens": ["a-token-of-tests"],
         "from": [f"+1888555{number:04}"],
         "api_key": "k",
         "base_url": "http://127.0.0.1:9/",
@@ -91,7 +91,7 @@ async def test_the_log_does_not_grow_with_the_time_that_postgres_is_away(tmp_pat
         await migrate.upgrade(server.url, SCHEMA)
         variables = {
             "DATABASE_URL": server.url,
-            "POSTBACK_SECRET_KEY": "a key for tests",
+            "POSTBACK_SECRET_KEY": "a secret key for tests",
             "POSTBACK_CHANNELS": json.dumps(CHANNELS),
         }
         with (
@@ -125,7 +125,7 @@ async def test_the_log_does_not_grow_with_the_time_that_postgres_is_away(tmp_pat
 async def _report(url: str) -> None:
     async with httpx.AsyncClient(timeout=10) as client:
         report = store.postback("N101", uuid4().hex)
-        answer = await client.post(f"{url}/hooks/channel-0/a-token", json=report)
+        answer = await client.post(f"{url}/hooks/channel-0/a-token-of-tests", json=report)
         assert 200 == answer.status_code
 
 

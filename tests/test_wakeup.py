@@ -45,8 +45,10 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settings(url: str, **more: Any) -> Settings:
-    channels = {CHANNEL: {"provider": "sinch_mms", "tokens": ["t"]}}
-    return config.settings({"database_url": url, "secret_key": ["a key"], "channels": channels, **more})
+    channels = {CHANNEL: {"provider": "sinch_mms", "tokens": ["a-token-of-tests"]}}
+    return config.settings(
+        {"database_url": url, "secret_key": ["a secret key for tests"], "channels": channels, **more}
+    )
 
 
 @asynccontextmanager
@@ -139,7 +141,7 @@ async def test_a_web_process_starts_on_its_spool_while_no_host_takes_writes(
 ) -> None:
     channels = f'[channels.{CHANNEL}]\nprovider = "sinch_mms"\ntokens = ["{TOKEN}"]\n'
     async with read_only(database_url) as there:
-        head = f'database_url = "{there}"\nsecret_key = ["a key"]\n'
+        head = f'database_url = "{there}"\nsecret_key = ["a secret key for tests"]\n'
         (tmp_path / "postback.toml").write_text(head + channels)
         with commands.postback("serve", "--port", "0", cwd=tmp_path) as receiver:
             address = await asyncio.to_thread(receiver.ready)

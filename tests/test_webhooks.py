@@ -248,9 +248,13 @@ async def test_other_methods_are_told_which_ones_are_meant(receiver: Receiver) -
 
 
 async def test_every_listed_token_opens_the_door_however_it_is_written(database_url: str) -> None:
-    tokens = ["old", "new", "with/slash", "naïve 🔑"]
+    tokens = [16 * "old", 16 * "new", f"{16 * 'w'}ith/slash", f"{16 * 'n'}aïve 🔑"]
     async with running(database_url, {CHANNEL: {**OPEN, "tokens": tokens}}) as receiver:
-        paths = ["old", "new", "n%65w", "with/slash", "with%2Fslash", "na%C3%AFve%20%F0%9F%94%91"]
+        w, n = 16 * "w", 16 * "n"
+        paths = [
+            *(16 * "old", 16 * "new", f"n%65w{15 * 'new'}", f"{w}ith/slash", f"{w}ith%2Fslash"),
+            f"{n}a%C3%AFve%20%F0%9F%94%91",
+        ]
         answers = [
             await receiver.client.post(f"{receiver.url}/hooks/{CHANNEL}/{path}", content=DELIVERED)
             for path in paths

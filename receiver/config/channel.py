@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from receiver.config.mistakes import ConfigError
+from receiver.config.strength import check_tokens
 from receiver.config.values import Credentials, Networks, Region, Strings
 
 DEFAULT_MAX_BODY = 1 << 20
@@ -64,6 +65,7 @@ def check(channel: ChannelSettings) -> None:
     for key in ("tokens", "basic", "bearer", "webhook_secret"):
         if "" in getattr(channel, key):
             raise ConfigError(f"{where}.{key} is empty; give it a value or leave the key out.")
+    check_tokens(channel.tokens, f"{where}.tokens")
     if channel.uncertain_becomes and not channel.uncertain_after:
         raise ConfigError(
             f"{where}.uncertain_becomes says what becomes of an uncertain message, and nothing says when; "

@@ -12,15 +12,20 @@ from pydantic_settings import SettingsError
 from receiver.config import channel, mistakes
 from receiver.config.keys import Retention, Settings
 from receiver.config.mistakes import ConfigError
+from receiver.config.strength import check_secret_keys
 
 
-def load(path: Path | None = None) -> Settings:
-    """Reads the file named by *path* or ``POSTBACK_CONFIG``, else ``postback.toml`` here, else nothing.
+def file() -> Path:
+    """Returns the path named by ``POSTBACK_CONFIG``, else ``postback.toml`` here."""
+    return Path(os.environ.get("POSTBACK_CONFIG") or "postback.toml")
+
+
+def load() -> Settings:
+    """Reads `file`, which may be missing where nobody named it, and the environment.
 
     Raises ``ConfigError``.
     """
-    named = path or (Path(os.environ["POSTBACK_CONFIG"]) if os.environ.get("POSTBACK_CONFIG") else None)
-    values = _read(named or Path("postback.toml"), required=named is not None)
+    values = _read(file(), required=bool(os.environ.get("POSTBACK_CONFIG")))
     values.setdefault("database_url", os.environ.get("DATABASE_URL", ""))
     return settings(values)
 
@@ -40,6 +45,7 @@ def settings(values: dict[str, Any]) -> Settings:
         raise ConfigError(mistakes.of_validation(error, _keys(Settings), _keys(Retention))) from None
     except SettingsError as error:
         raise ConfigError(mistakes.of_json(error)) from None
+    check_secret_keys(loaded.secret_key)
     for one in loaded.channels.values():
         channel.check(one)
     if loaded.public_url and urlsplit(loaded.public_url).scheme not in ("http", "https"):

@@ -41,7 +41,7 @@ from receiver.stream import Stream
 from receiver.subscribers import Subscribers
 from tests.support.records import CHANNEL, PROVIDER, accept, outgoing
 
-SECRETS = Secrets(["a key for tests"])
+SECRETS = Secrets(["a secret key for tests"])
 _uploads = tempfile.TemporaryDirectory(prefix="postback-tests-")
 atexit.register(_uploads.cleanup)
 

@@ -24,7 +24,7 @@ from receiver.sources import sources
 from receiver.understand import understood
 from tests.support.store import store
 
-SECRETS = Secrets(["a key for tests"])
+SECRETS = Secrets(["a secret key for tests"])
 CHANNEL = "spoken"
 
 
@@ -70,9 +70,13 @@ class Dialect(SinchMms):
 
 
 def configured(database_url: str, **channel: Any) -> Settings:
-    spoken = {"provider": "sinch_mms", "tokens": ["t"], **channel}
+    spoken = {"provider": "sinch_mms", "tokens": ["a-token-of-tests"], **channel}
     return settings(
-        {"database_url": database_url, "secret_key": ["a key for tests"], "channels": {CHANNEL: spoken}}
+        {
+            "database_url": database_url,
+            "secret_key": ["a secret key for tests"],
+            "channels": {CHANNEL: spoken},
+        }
     )
 
 

@@ -40,7 +40,7 @@ class Installed:
         configured = settings(
             {
                 "database_url": self.database_url,
-                "secret_key": ["a key for tests"],
+                "secret_key": ["a secret key for tests"],
                 "data_dir": str(self.data_dir),
                 "private_networks": ["127.0.0.0/8"],
                 "channels": CHANNELS,

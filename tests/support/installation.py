@@ -139,7 +139,7 @@ async def _installation(
             {
                 "database_url": database_url,
                 "data_dir": data_dir,
-                "secret_key": "a key for tests",
+                "secret_key": "a secret key for tests",
                 "channels": {CHANNEL: {**channel_keys(provider, carrier_url), **channel}},
             }
         )

@@ -111,13 +111,14 @@ async def home(database_url: str, data_dir: Path, **more: Any) -> AsyncIterator[
     async with carrier.running(swift.app) as carrier_url:
         channels = {
             "swift": {
-                "provider": "swift", "tokens": ["t"], "from": [US], "api_key": "k",
+                "provider": "swift", "tokens": ["a-token-of-tests"], "from": [US], "api_key": "k",
                 "sms_url": f"{carrier_url}/v1/sms", "mms_url": f"{carrier_url}/v1/mms",
             },
             "sinch": {
-                "provider": "sinch_mms", "tokens": ["t"], "from": [US], "base_url": f"{carrier_url}/x/",
+                "provider": "sinch_mms", "tokens": ["a-token-of-tests"], "from": [US],
+                "base_url": f"{carrier_url}/x/",
             },
-            "sinch-away": {"provider": "sinch_mms", "tokens": ["t"], "from": [US]},
+            "sinch-away": {"provider": "sinch_mms", "tokens": ["a-token-of-tests"], "from": [US]},
         }  # fmt: skip
         async with receiver.running(database_url, channels, data_dir=str(data_dir), **more) as found:
             made = Home(**{name: getattr(found, name) for name in Receiver.__dataclass_fields__})

@@ -80,7 +80,7 @@ async def running(
         configured = settings(
             {
                 "database_url": database_url,
-                "secret_key": ["a key for tests"],
+                "secret_key": ["a secret key for tests"],
                 "channels": dict(channels),
                 "data_dir": data_dir,
                 "spool": False,

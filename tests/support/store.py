@@ -22,7 +22,9 @@ from receiver.sources import Source
 from receiver.sql import qualified
 
 SCHEMA = "postback"
-CHANNEL = ChannelSettings.model_validate({"name": "sinch-us", "provider": "sinch_mms", "tokens": ["t"]})
+CHANNEL = ChannelSettings.model_validate(
+    {"name": "sinch-us", "provider": "sinch_mms", "tokens": ["a-token-of-tests"]}
+)
 US, THEM = "+18885551234", "+12065550123"
 Connection = asyncpg.Connection
 
