@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from models.events import Call
+from receiver import masking
 from receiver.config import ChannelSettings, Settings
 from receiver.http import AnswerLost, Client, NotSent
 
@@ -124,19 +125,24 @@ async def address(settings: Settings) -> list[Finding]:
         remedy = "set it to the address at which carriers reach this receiver"
         return [warning("public_url", "not set: carriers cannot call, nor fetch files", remedy)]
     url = f"{settings.public_url.rstrip('/')}/healthz"
+    shown = masking.url(url)
     try:
         async with asyncio.timeout(ADDRESS_DEADLINE), Client(connections=1) as client:
             answer = await client.call(Call("GET", url, {}, b""))
     except (NotSent, AnswerLost, TimeoutError) as error:
-        said = f"{url} does not answer ({str(error) or f'{ADDRESS_DEADLINE:.0f} s'})"
+        said = f"{shown} does not answer ({_words(error, url)})"
         return [failure("public_url", said, "start the receiver; check name, proxy and firewall")]
     if answer.status != 200 or b'"ok"' not in answer.body:
-        said = f"{url} answers {answer.status}, and not as a receiver does"
+        said = f"{shown} answers {answer.status}, and not as a receiver does"
         return [failure("public_url", said, "point the proxy at this receiver")]
     if urlsplit(url).scheme == "http" and (urlsplit(url).hostname or "") not in ("127.0.0.1", "localhost"):
         remedy = "callbacks and their tokens travel in clear: serve it over https"
-        return [warning("public_url", f"{url} answers, over http", remedy)]
-    return [ok("public_url", f"{url} answers")]
+        return [warning("public_url", f"{shown} answers, over http", remedy)]
+    return [ok("public_url", f"{shown} answers")]
+
+
+def _words(error: Exception, url: str) -> str:
+    return masking.about_url(str(error) or f"{ADDRESS_DEADLINE:.0f} s", url)
 
 
 def channels(settings: Settings) -> Iterator[Finding]:

@@ -179,6 +179,8 @@ def credentials(settings: Settings) -> Iterator[str]:
     yield from settings.secret_key
     for url in filter(None, (settings.database_url, settings.listen_url)):
         yield from _of_database(url)
+    for url in (settings.media_store, settings.public_url):
+        yield from masking.secrets_of_url(url)
     for channel in settings.channels.values():
         for secret in _of(channel):
             yield from (secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode())
@@ -197,3 +199,5 @@ def _of(channel: ChannelSettings) -> Iterator[str]:
     yield from filter(None, (*channel.basic, *channel.bearer, *channel.webhook_secret))
     yield from filter(None, (one.partition(":")[2] for one in channel.basic))
     yield from (channel.option(key) for key in channel.extra if _SECRET_KEYS.search(key))
+    for key in channel.extra:
+        yield from masking.secrets_of_url(channel.option(key)) if "url" in key else ()

@@ -5,6 +5,8 @@ before it is looked through, and the patterns take a time that grows no faster t
 """
 
 import re
+from collections.abc import Iterator
+from urllib.parse import quote, unquote
 
 #: characters of a text that are looked through, and how many of them stay unshown where more follow: a number
 #: or credential that begins among those that are shown is there as a whole
@@ -29,6 +31,32 @@ _CREDENTIALS = (
     (re.compile(r"(?i)\b(?P<kept>basic|bearer)\s+[\w+/=.~-]{6,}"), r"\g<kept> •••"),
     (re.compile(r"\b(?P<kept>pb_|whsec_)[\w+/=.-]{6,}"), r"\g<kept>•••"),
 )
+
+
+def url(given: str) -> str:
+    """Returns the address *given* without user, password, query and fragment, and of one that can be read in
+    several ways, because a password is not encoded, no more than its scheme."""
+    scheme, mark, rest = given.partition("://")
+    credentials, _, place = rest.rpartition("@")
+    if not mark or re.search("[@/?#]", credentials):
+        return f"{scheme}://•••" if mark else "•••"
+    return f"{scheme}://{re.split('[?#]', place)[0]}"
+
+
+def secrets_of_url(given: str) -> Iterator[str]:
+    """Yields what `url` leaves out of *given*: whole, decoded, and in the parts that a library may quote."""
+    credentials, _, place = given.partition("://")[2].rpartition("@")
+    values = [pair.partition("=")[2] for pair in re.split("[?#&]", place)[1:]]
+    for written in (credentials.partition(":")[2], *values):
+        for one in (written, unquote(written), quote(written)):
+            yield from filter(None, (one, *re.split(r"[/?#@:&=\[\]\s]", one)))
+
+
+def about_url(words: str, given: str) -> str:
+    """Returns *words*, which speak of the address *given*, without what `url` leaves out of that."""
+    for secret in sorted(secrets_of_url(given), key=len, reverse=True):
+        words = words.replace(secret, "•••")
+    return re.sub(r"://\S*@", "://•••@", words)
 
 
 def number(text: str) -> str:

@@ -4,7 +4,6 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
@@ -48,8 +47,8 @@ def settings(values: dict[str, Any]) -> Settings:
     check_secret_keys(loaded.secret_key)
     for one in loaded.channels.values():
         channel.check(one)
-    if loaded.public_url and urlsplit(loaded.public_url).scheme not in ("http", "https"):
-        raise ConfigError(f'public_url must begin with http:// or https://; it is "{loaded.public_url}".')
+    if loaded.public_url and not loaded.public_url.lower().startswith(("http://", "https://")):
+        raise ConfigError("public_url must begin with http:// or https://; write it so.")
     return loaded
 
 

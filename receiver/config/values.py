@@ -55,7 +55,11 @@ def _listening(value: str) -> str:
 
 def _network(value: Any) -> Any:
     # pydantic's own message for a union names its validators instead of the key
-    return ip_network(str(value))
+    try:
+        return ip_network(str(value))
+    except ValueError as error:
+        shown = re.fullmatch(r"[0-9a-fA-F.:/]{1,50}", str(value))
+        raise ValueError(str(error) if shown else "a network is written as 192.0.2.0/24") from None
 
 
 Region = Annotated[str, AfterValidator(_region)]
@@ -76,8 +80,10 @@ def resolved(value: Any, where: str) -> Any:
     if isinstance(value, str) and value.startswith("env:"):
         name = value.removeprefix("env:")
         if name not in os.environ:
-            raise ConfigError(
-                f"{where} is read from the environment variable {name}, which is not set; set it."
+            # whoever writes a secret behind "env:" instead of a name does not want to read it here
+            named = (
+                f"the environment variable {name}" if re.fullmatch("[A-Z][A-Z0-9_]*", name) else "a variable"
             )
+            raise ConfigError(f"{where} is read from {named}, which is not set; set it.")
         return os.environ[name]
     return value

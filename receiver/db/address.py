@@ -13,7 +13,7 @@ from typing import Any
 
 from receiver.db import tls
 from receiver.db.errors import DatabaseError
-from receiver.db.uri import parameters
+from receiver.db.uri import CUT, is_perhaps_cut, parameters
 from receiver.db.words import ATTRS, ONLY, VARIABLES
 
 #: seconds for one host to accept a connection, where ``connect_timeout`` says nothing
@@ -77,7 +77,16 @@ def address(database_url: str) -> Address:
 
 @lru_cache(maxsize=64)
 def _read(database_url: str, environment: tuple[tuple[str, str], ...]) -> Address:
-    given = parameters(database_url)
+    try:
+        return _of(parameters(database_url), environment)
+    except DatabaseError:
+        if is_perhaps_cut(database_url):  # then what is wrong may be a piece of the password
+            raise DatabaseError(CUT) from None
+        raise
+
+
+def _of(given: dict[str, str], environment: tuple[tuple[str, str], ...]) -> Address:
+    """Raises ``DatabaseError``."""
     if "hostaddr" in given and not given.get("host"):
         given["host"] = given.pop("hostaddr")
     service = given.get("service") or dict(environment).get("service")

@@ -18,7 +18,7 @@ _PAIR = re.compile(
 )
 
 _FORMS = "postgresql://user:password@host:5432/database?sslmode=require"
-_CUT = "The database's URL cannot be taken apart; write / as %2F, ? as %3F and @ as %40 in its password."
+CUT = "The database's URL cannot be taken apart; write / as %2F, ? as %3F and @ as %40 in its password."
 
 
 def parameters(given: str) -> dict[str, str]:
@@ -31,23 +31,27 @@ def parameters(given: str) -> dict[str, str]:
     found = _of_url(given[scheme.end() :].strip()) if scheme else _of_pairs(given)
     for name in found:
         if name not in KNOWN:
-            if scheme and "@" in given.partition("?")[2]:
-                raise DatabaseError(_CUT)
             raise DatabaseError(
-                f"The database's URL has a parameter {_shown(name)} that nobody knows; the nearest known is "
-                f"{_nearest(name)}, and settings of the server go into options=-c name=value."
+                f"The database's URL has a parameter {_shown(name, given)} that nobody knows; the nearest "
+                f"known is {_nearest(name)}, and settings of the server go into options=-c name=value."
             )
     if "ssl" in found:
         found["ssl"] = TRUTH.get(found["ssl"].lower(), found["ssl"])
     return {ALIASES.get(name, name): value for name, value in found.items()}
 
 
+def is_perhaps_cut(given: str) -> bool:
+    """Returns whether *given* is a URL with an @ behind its hosts, where a password that is not encoded has
+    one as well as a parameter may."""
+    return bool(_SCHEME.match(given)) and "@" in given.partition("?")[2]
+
+
 def _of_url(rest: str) -> dict[str, str]:
     rest, _, query = rest.partition("?")
     authority, _, path = rest.partition("/")
     credentials, _, places = authority.rpartition("@")
-    if not credentials and "@" in rest + query and _is_cut(places):
-        raise DatabaseError(_CUT)
+    if "@" in path or (not credentials and "@" in query and _is_cut(places)):
+        raise DatabaseError(CUT)
     found: dict[str, str] = {}
     user, _, password = credentials.partition(":")
     hosts, ports = _places(places)
@@ -71,7 +75,7 @@ def _of_query(query: str) -> Iterator[tuple[str, str]]:
         name, value = unquote(name).lower(), unquote(value)
         if not equals:
             raise DatabaseError(
-                f"The database's URL has a parameter {_shown(name)} without a value; add =value."
+                f"The database's URL has a parameter {_shown(name, query)} without a value; add =value."
             )
         if name == "host":
             repeated.append(value)  # SQLAlchemy's manner: host=a:1&host=b:2
@@ -119,6 +123,8 @@ def _nearest(name: str) -> str:
     return difflib.get_close_matches(name, sorted(KNOWN), n=1, cutoff=0.0)[0]
 
 
-def _shown(name: str) -> str:
-    """Whatever stands there may be the rest of a password: only what looks like a parameter is shown."""
-    return name if re.fullmatch(r"[a-z][a-z_]{0,40}", name) else "of another form"
+def _shown(name: str, given: str) -> str:
+    """Returns *name* where it looks like a parameter. Behind a password that is one itself, whatever stands
+    there may be the rest of it."""
+    alone = re.fullmatch(r"[a-z][a-z_]{0,40}", name) and not re.search(r"(?i)password\s*=", given)
+    return name if alone else "of another form"

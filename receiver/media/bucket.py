@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from receiver import masking
 from receiver.config import ConfigError
 
 if TYPE_CHECKING:
@@ -27,22 +28,23 @@ class Bucket:
     """A `Place` in an object store, which is asked over the network. Raises ``ConfigError``."""
 
     def __init__(self, url: str) -> None:
-        if urlsplit(url).scheme not in SCHEMES:
+        if url.partition("://")[0] not in SCHEMES:
             known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-            raise ConfigError(f'media_store is "{url}"; it has to begin with one of {known}.')
+            raise ConfigError(f"media_store has to begin with one of {known}; write it so.")
         try:
             import obstore
             from obstore.exceptions import BaseError
         except ImportError:
             raise ConfigError(
-                f'media_store is "{url}", and the library for object stores is not installed; '
+                f"media_store is {masking.url(url)}, and the library for object stores is not installed; "
                 "run: pip install 'postback[objects]'"
             ) from None
         self._api, self._error = obstore, BaseError
         try:
             self._store = _opened(url)
         except (BaseError, OSError, ValueError) as error:
-            raise ConfigError(f'media_store cannot be used ({_first_line(error)}); it is "{url}".') from None
+            said = masking.about_url(_first_line(error), url)
+            raise ConfigError(f"media_store cannot be used: {said}; it is {masking.url(url)}.") from None
 
     def put(self, content: bytes) -> bytes:
         """Written again where it is there already, or a sweep would take it for old."""

@@ -65,7 +65,7 @@ def misconfigured(channel: ChannelSettings) -> str | None:
     api = channel.option("api")
     if api in ("", FORMS, CURRENT):
         return None
-    return f'channels.{channel.name}.api is "{api}"; the known ones are "{FORMS}" and "{CURRENT}".'
+    return f'channels.{channel.name}.api must be "{FORMS}" or "{CURRENT}".'
 
 
 def generation(channel: ChannelSettings) -> str:
