@@ -5,7 +5,7 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run example test stock stock-debian stock-pgbouncer lint bench faults fuzz lock
+.PHONY: help setup run example test rows stock stock-debian stock-pgbouncer lint bench faults fuzz lock
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,8 +19,11 @@ run: setup ## everything with a practice carrier, and one demonstration message;
 example: setup ## the auto-responder of examples/ in a conversation with a customer, over a practice carrier
 	$(VENV)/bin/python examples/conversation.py
 
-test: setup ## the whole suite, three files at a time
-	$(VENV)/bin/pytest -n 3 --dist loadfile
+test: setup ## the suite, three files at a time
+	$(VENV)/bin/pytest -n 3 --dist loadfile -m "not rows"
+
+rows: setup ## every fault row and the benchmark, in a short form
+	$(VENV)/bin/pytest -m rows
 
 stock: stock-debian stock-pgbouncer ## the part about Postgres once more, on Debian's as it is packaged and behind its PgBouncer
 

@@ -47,7 +47,7 @@ class Advice:
 
 
 _ADVICE = {
-    ErrorClass.UNKNOWN: Advice("later", "The carrier gave no usable reason. Try once more; if it fails again, ask the carrier with its message id."),
+    ErrorClass.UNKNOWN: Advice("later", "The carrier gave no usable reason, or no report came. Ask it with its message id before you send again: a message without a report may have arrived."),
     ErrorClass.CARRIER_ERROR: Advice("later", "The mobile carrier refused or failed without a reason. Try again later, a few times at most."),
     ErrorClass.PROVIDER_OUTAGE: Advice("later", "The provider had a fault of its own. Send again later."),
     ErrorClass.EXPIRED: Advice("fix", "The message could not be delivered before it expired. Send again, with a longer expiry if it still matters."),

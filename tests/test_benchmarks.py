@@ -26,6 +26,7 @@ from tests.support.store import US, arrival, postback, send, store
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.rows
 def test_a_short_run_counts_every_contender_and_names_no_machine(tmp_path: Path) -> None:
     output = tmp_path / "results" / "latest.json"
     turns = {"rounds": 1, "seconds": 1.0, "warm-up": 0.1, "connections": 16, "messages": 2000}

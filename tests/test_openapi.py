@@ -35,7 +35,7 @@ from tests.support import lists
 from tests.support.api import SECRETS, Api, build, running
 from tests.support.records import accept, outgoing, tell
 
-EXAMPLES_PER_OPERATION = 20
+EXAMPLES_PER_OPERATION = 12
 WAITS = [f"{seconds}" for seconds in range(1, MAX_WAIT + 1)]
 
 

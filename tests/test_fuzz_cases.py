@@ -1,31 +1,15 @@
-"""The short form of the fault rows at the carriers' door, and what the fuzz is made of."""
+"""What the fuzz is made of."""
 
 import os
 from collections import Counter
-from pathlib import Path
 from random import Random
 from time import process_time
-
-import pytest
 
 from faults import fuzz_cases, fuzz_texts, fuzz_values
 from faults.fuzz_callers import Judged
 from faults.fuzz_cost import BATCH, Costs
 from receiver.config import DEFAULT_MAX_BODY
 from receiver.providers import PROVIDERS
-from tests.support.faults import tried
-
-
-@pytest.mark.parametrize("row", ["alike", "poison", "slow", "strangers", "bombs", "fuzz"])
-def test_a_row_at_the_door_holds_in_its_short_form(row: str, tmp_path: Path) -> None:
-    assert tried(row, tmp_path)["acknowledged"] > 100
-
-
-def test_apps_before_a_frozen_postgres_are_told_the_truth_in_the_row_s_short_form(tmp_path: Path) -> None:
-    found = tried("frozen-door", tmp_path)
-
-    assert found["acknowledged"] > 10
-    assert found["figures"]["answered unavailable"] > 10
 
 
 def test_a_case_of_the_fuzz_can_be_had_again_by_its_number() -> None:
