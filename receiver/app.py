@@ -91,7 +91,7 @@ class App:
             self._in_hand,
         )
         replies = Replies(settings, providers)
-        self._reader = Reader(settings.database_url, settings.db_schema, replies)
+        self._reader = Reader(settings.database_url, settings.db_schema, replies, store.links)
         self._stream = Stream(self._reader, Redactions(settings.database_url, settings.db_schema))
         self._pulse = Pulse(lambda: db.connect(settings.database_url))
         self._turns = Turns()

@@ -32,11 +32,13 @@ class Attachments:
         base: str,
         scope: str,
         channels: Channels,
+        lasting: bool = False,
     ) -> tuple[OutgoingMedia, ...]:
         """What the carrier is to fetch or to be given; nothing is fetched or resolved here.
 
-        *base* is how the caller reaches us. A key that is bound to channels may send the uploads of *scope*,
-        its own name, and nothing else. Raises ``Problem``.
+        *base* is how a carrier on this machine reaches us. Addresses that are *lasting* have no end; others
+        are made anew with each call (`sender.files`). A key that is bound to channels may send the uploads of
+        *scope*, its own name, and nothing else. Raises ``Problem``.
         """
         wanted = [source.id for source in sources if source.id is not None]
         found = {
@@ -45,7 +47,7 @@ class Attachments:
             if channels is None or file.api_key == scope
         }
         return tuple(
-            self._outgoing(f"/media/{place}", source, found, channel, provider, base)
+            self._outgoing(f"/media/{place}", source, found, channel, provider, base, lasting=lasting)
             for place, source in enumerate(sources)
         )
 
@@ -57,6 +59,8 @@ class Attachments:
         channel: ChannelSettings,
         provider: Provider,
         base: str,
+        *,
+        lasting: bool,
     ) -> OutgoingMedia:
         if source.url is not None:
             return OutgoingMedia(source.url, content_type(source.url))
@@ -70,7 +74,7 @@ class Attachments:
             detail = f"{provider.name} fetches files from us: set public_url to where it can reach us."
             raise invalid(f"{pointer}/id", detail, Code.MEDIA_ERROR)
         return OutgoingMedia(
-            url=links.to(file.id, file.name, base),
+            url=(links.lasting if lasting else links.to)(file.id, file.name, base),
             content_type=file.content_type,
             name=file.name,
             file=StoredFile(file.id, file.sha256, file.size),

@@ -72,6 +72,17 @@ def peer_of(scope: Scope, headers: Mapping[str, str], trusted: Sequence[Network]
     return peer
 
 
+def base_of(scope: Scope, headers: Mapping[str, str], trusted: Sequence[Network]) -> str:
+    """Returns the address by which a caller reaches us, by the word of a proxy that we trust: ``Host`` and
+    ``X-Forwarded-Proto``. Empty for everybody else, who could name any address as ours."""
+    client = scope.get("client")
+    if not _within(client[0] if client else None, trusted):
+        return ""
+    scheme = headers.get("x-forwarded-proto", scope.get("scheme", "http")).rpartition(",")[2].strip().lower()
+    host = headers.get("host", "")
+    return f"{scheme}://{host}" if host and scheme in ("http", "https") else ""
+
+
 def kept_headers(headers: Mapping[str, str], secrets: Secrets) -> str:
     """The headers as JSON, credentials as keyed hashes."""
     kept = {}

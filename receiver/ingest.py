@@ -52,8 +52,6 @@ class Arrival:
     payload: PayloadRow
     source: Source
     events: Sequence[Event] = ()
-    #: how the carrier reaches us: where ``public_url`` is not set, files are linked under it
-    base: str = ""
     #: it waited on disk: what it begins has its place where it came
     late: bool = False
 
@@ -121,7 +119,7 @@ class Ingest:
             except Unavailable:
                 pass
         try:
-            await self._spool.put(Record(arrival.payload, arrival.base))
+            await self._spool.put(Record(arrival.payload))
         except SpoolError as error:
             if arrival.payload.state == "unverified":
                 UNVERIFIED_NOT_KEPT.add()
@@ -185,7 +183,7 @@ class Ingest:
 
     def _prepare(self, arrival: Arrival) -> _Prepared:
         payload, store = arrival.payload, self._store
-        link = partial(store.links.to, base=arrival.base) if store else None
+        link = store.links.to if store else None
         made = rows(arrival.events, arrival.source, payload.id, payload.received_at, link, self._opt_outs)
         if made.foreign:
             self._say_foreign(payload, made.foreign)

@@ -50,17 +50,6 @@ class KeptPayload:
         query = self.query.encode("latin-1")
         return Request(self.method, query, self.headers, self.body, self.received_at)
 
-    @property
-    def base(self) -> str:
-        """How its caller reached us."""
-        return base_of(self.headers)
-
-
-def base_of(headers: Mapping[str, str]) -> str:
-    """How a caller with these headers reached us, empty where they do not tell."""
-    host = headers.get("host")
-    return f"{headers.get('x-forwarded-proto', 'http')}://{host}" if host else ""
-
 
 @dataclass(frozen=True, slots=True)
 class Selection:

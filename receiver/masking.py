@@ -27,6 +27,7 @@ _QUOTING = re.compile(
 )
 _CREDENTIALS = (
     (re.compile(r"(?P<kept>/hooks/[^/\s]+/)[^\s\"'?]+"), r"\g<kept>•••"),
+    (re.compile(r"(?P<kept>/media/[^/\s]+/)[^/\s\"'?]+"), r"\g<kept>•••"),
     (re.compile(r"(?P<kept>://)[^/\s@]+@"), r"\g<kept>•••@"),
     (re.compile(r"(?i)\b(?P<kept>basic|bearer)\s+[\w+/=.~-]{6,}"), r"\g<kept> •••"),
     (re.compile(r"\b(?P<kept>pb_|whsec_)[\w+/=.-]{6,}"), r"\g<kept>•••"),

@@ -10,7 +10,6 @@ import asyncpg
 import orjson
 
 from receiver.correlate import key, marks
-from receiver.kept import base_of
 from receiver.keywords import verdict
 from receiver.media import UNKNOWN, Links, file_name, is_layout, text_in, type_of
 from receiver.optouts import OptOuts
@@ -22,7 +21,7 @@ _LONGEST_REASON = 500
 @dataclass(frozen=True, slots=True)
 class Part:
     """A file that was claimed, for the time that its *attempts* says. *content_type* is the carrier's word,
-    *base* how that carrier reaches us, *received_at* when the message came."""
+    *received_at* when the message came."""
 
     message_id: UUID
     position: int
@@ -34,13 +33,11 @@ class Part:
     provider: str
     contact: str | None
     received_at: datetime
-    base: str
 
     @classmethod
     def of(cls, row: asyncpg.Record) -> "Part":
         """From a row of ``claim_media``."""
-        own = {name: row[name] for name in cls.__dataclass_fields__ if name != "base"}
-        return cls(**own, base=base_of(orjson.loads(row["headers"])) if row["headers"] else "")
+        return cls(**{name: row[name] for name in cls.__dataclass_fields__})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +75,7 @@ def unpack(part: Part, content: bytes, content_type: str | None) -> Unpacked:
 def stored(part: Part, content: bytes, content_type: str, links: Links) -> Settled:
     name = file_name(unquote(urlsplit(part.url).path), content_type)
     row = _row(part, "stored")._replace(
-        url=links.to(part.id, name, part.base),
+        url=links.to(part.id, name),
         content_type=content_type,
         size=len(content),
         sha256=sha256(content).digest(),

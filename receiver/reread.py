@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import structlog
 
@@ -73,7 +72,7 @@ class Reader:
         return Reading(payload, state, reason, made)
 
     def _rows(self, payload: KeptPayload, events: Sequence[Event], source: Source) -> Rows:
-        link = partial(self._store.links.to, base=payload.base) if self._store else None
+        link = self._store.links.to if self._store else None
         made = rows(events, source, payload.id, payload.received_at, link, self._opt_outs)
         return placed(made, payload.id, payload.received_at)
 

@@ -42,6 +42,6 @@ def reader(
         )
         state, why, events = await aside(request, understood, provider, channel, request)
         kept = payload._replace(state=state, reason=why)
-        return Arrival(kept, source, events, record.base, late=True)
+        return Arrival(kept, source, events, late=True)
 
     return again

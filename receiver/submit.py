@@ -60,8 +60,8 @@ class Submit:
         reply: Reply | None = None,
     ) -> Sent:
         """Queues one message per recipient. *channels* are those that the caller may use, None for all;
-        *base* is the address by which the caller reaches us. A *reply* belongs to the conversation that it
-        names, whatever its numbers.
+        *base* is how carriers on this machine reach us. A *reply* belongs to the conversation that it names,
+        whatever its numbers.
 
         Raises ``Problem``: what the request lacks, or which limit of its carrier it breaks.
         """
@@ -102,7 +102,7 @@ class Submit:
             text=request.text,
             subject=request.subject,
             media=await self._files.of(
-                request.media, channel, provider, base=base, scope=scope, channels=channels
+                request.media, channel, provider, base=base, scope=scope, channels=channels, lasting=True
             ),
             fallback_text=request.fallback_text,
             template_name=request.name,

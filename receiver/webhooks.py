@@ -129,7 +129,7 @@ class Webhooks:
         if not _authentic(door, caller):
             await self._keep_unverified(door, caller)
             raise _Refused(401, "the request is not authentic")
-        await self._store(door, caller, _base(scope, headers))
+        await self._store(door, caller)
         return door.provider.acknowledge()
 
     def _find(self, path: str) -> _Door:
@@ -166,13 +166,13 @@ class Webhooks:
             if whole:
                 return b"".join(chunks)
 
-    async def _store(self, door: _Door, caller: Caller, base: str) -> None:
+    async def _store(self, door: _Door, caller: Caller) -> None:
         request = caller.request
         state, reason, events = await aside(request, understood, door.provider, door.channel, request)
         if state == "quarantined":
             log.warning("unreadable", channel=door.channel.name, reason=reason)
         payload = self._payload(door, caller, state, reason)
-        await self._put(door, Arrival(payload, door.source, events, base))
+        await self._put(door, Arrival(payload, door.source, events))
 
     async def _keep_unverified(self, door: _Door, caller: Caller) -> None:
         payload = self._payload(door, caller, "unverified", "authentication failed")
@@ -220,11 +220,6 @@ def _headers(scope: Scope) -> dict[str, str]:
     for name, value in raw:
         several.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
     return {name: ", ".join(values) for name, values in several.items()}
-
-
-def _base(scope: Scope, headers: Mapping[str, str]) -> str:
-    """How this caller reaches us."""
-    return f"{scope.get('scheme', 'http')}://{headers['host']}" if headers.get("host") else ""
 
 
 def _too_large(cap: int) -> _Refused:

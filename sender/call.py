@@ -61,6 +61,7 @@ class Calls:
             )
         if pending.awaits_template:
             return Outcome(Fate.THROTTLED, provider_message="its template is not yet stored with the carrier")
+        submission = self._files.addressed(submission)
         if self._provider.takes_files:
             submission = await self._files.put_into(submission)
             check_files(submission, self._provider, self._channel)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from models.errors import ErrorClass
 from models.events import OutgoingMedia, StoredFile, Submission
@@ -10,6 +11,7 @@ from receiver.config import ChannelSettings, Network
 from receiver.http import NotSent, Unfetchable, fetch
 from receiver.media import LARGEST, Store, type_of
 from receiver.providers.base import Provider
+from receiver.providers.reading import moment
 
 
 class UnusableFile(Exception):
@@ -25,6 +27,21 @@ class OutgoingFiles:
 
     def __init__(self, store: Store, networks: Sequence[Network]) -> None:
         self._store, self._networks = store, networks
+
+    def addressed(self, submission: Submission) -> Submission:
+        """Returns *submission* with addresses of our files made now, for long enough: a carrier may hold
+        a send until the latest time that its options name. Those of a template have no end."""
+        if submission.action != "send" or not submission.media:
+            return submission
+        times = filter(None, (moment(value) for value in submission.options.values()))
+        until = max(times, default=datetime.now(UTC))
+        media = (
+            replace(file, url=self._store.links.for_carrier(file.file.id, file.url, until))
+            if file.file
+            else file
+            for file in submission.media
+        )
+        return replace(submission, media=tuple(media))
 
     async def put_into(self, submission: Submission) -> Submission:
         """*submission* with the content of all its files.

@@ -271,7 +271,7 @@ async def _told(house: House, way: str, number: str | None, contact: str, text: 
         await answers.keep(Asked.POLL, Answer(200, {}, body.encode()))
     elif way == "spooled":
         again = spooled.reader(house.receiver.settings.channels, PROVIDERS)
-        await ingest.commit(await again(Record(payload, "")))
+        await ingest.commit(await again(Record(payload)))
     else:
         await ingest.put(Arrival(payload._replace(state="quarantined", reason="a fault of ours"), source))
         answer = await house.asked(

@@ -34,13 +34,13 @@ async def test_a_picture_is_fetched_kept_and_served_from_here(here: Home) -> Non
     async with here.fetching():
         message = await here.settled(message["id"])
     [file] = message["media"]
-    served = await here.client.get(file["url"])
+    served = await here.client.get(here.at(file["url"]))
 
     assert ("pending", url, "image/jpeg") == (before["state"], before["url"], before["content_type"])
     assert ("stored", "image/png", len(PNG), before["id"]) == (
         file["state"], file["content_type"], file["size"], file["id"],
     )  # fmt: skip
-    assert file["url"].startswith(f"{here.url}/media/{file['id']}/")
+    assert file["url"].startswith(f"/media/{file['id']}/")
     assert file["url"].endswith("/one.png")
     assert (200, PNG, "image/png") == (served.status_code, served.content, served.headers["content-type"])
     assert ["one.jpg"] == here.files.asked
@@ -87,7 +87,7 @@ async def test_what_a_browser_would_run_is_kept_and_only_ever_saved(here: Home) 
 
     assert 8 == len(message["media"])
     for place, (file, (content, _)) in enumerate(zip(message["media"], cases, strict=True)):
-        served = await here.client.get(file["url"])
+        served = await here.client.get(here.at(file["url"]))
         assert ("stored", "application/octet-stream") == (file["state"], file["content_type"])
         assert (content, "application/octet-stream") == (served.content, served.headers["content-type"])
         assert f'attachment; filename="x{place}.bin"' == served.headers["content-disposition"]
@@ -283,7 +283,7 @@ async def test_redacting_removes_what_was_fetched(here: Home) -> None:
     redacted = await here.message(message["id"])
     assert (None, []) == (redacted["text"], redacted["media"])
     assert [] == [path for path in (here.settings.data_dir / "media").rglob("*") if path.is_file()]
-    assert 404 == (await here.client.get(message["media"][0]["url"])).status_code
+    assert 404 == (await here.client.get(here.at(message["media"][0]["url"]))).status_code
 
 
 async def test_the_metrics_tell_what_came_of_files_and_what_waits(here: Home) -> None:
@@ -322,7 +322,7 @@ async def test_a_fetch_that_was_killed_is_done_again_by_whoever_lives_and_counts
 
     assert ("pending", 1, True) == (left["state"], left["attempts"], left["leased"])
     assert ["message.received", "media.stored"] == told(message)
-    assert PNG == (await here.client.get(message["media"][0]["url"])).content
+    assert PNG == (await here.client.get(here.at(message["media"][0]["url"]))).content
     assert (2, 1) == (await here.tries(), len(await here.rows("SELECT FROM postback.file")))
 
 

@@ -21,11 +21,11 @@ async def test_a_file_inside_a_callback_is_stored_before_it_is_acknowledged(here
 
     message = await received(here)
     [file] = message["media"]
-    served = await here.client.get(file["url"])
+    served = await here.client.get(here.at(file["url"]))
 
     assert "Look" == message["text"]
     assert ("stored", "image/png", len(PNG)) == (file["state"], file["content_type"], file["size"])
-    assert file["url"].startswith(f"{here.url}/media/{file['id']}/")
+    assert file["url"].startswith(f"/media/{file['id']}/")
     assert (200, PNG, "image/png") == (served.status_code, served.content, served.headers["content-type"])
     assert 1 == len(await here.rows("SELECT * FROM postback.file"))
     assert ["applied", "duplicate"] == await here.states()
@@ -47,7 +47,7 @@ async def test_a_received_file_of_no_mms_type_is_kept_and_never_shown_as_a_page(
     await here.client.post(here.hook("swift"), content=inbound_mms(content, "image/svg+xml", "x.svg"))
     [file] = (await received(here))["media"]
 
-    served = await here.client.get(file["url"])
+    served = await here.client.get(here.at(file["url"]))
 
     assert ("stored", "application/octet-stream") == (file["state"], file["content_type"])
     assert (content, "application/octet-stream") == (served.content, served.headers["content-type"])

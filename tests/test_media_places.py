@@ -91,11 +91,11 @@ async def test_files_in_an_object_store_are_served_like_those_on_disk(elsewhere:
     uploaded = await elsewhere.upload(large)
     digest = hashlib.sha256(large).hexdigest()
 
-    whole = await elsewhere.client.get(uploaded["url"])
+    whole = await elsewhere.client.get(elsewhere.at(uploaded["url"]))
     s3.asked.clear()
-    head = await elsewhere.client.head(uploaded["url"])
+    head = await elsewhere.client.head(elsewhere.at(uploaded["url"]))
     asked = s3.asked.copy()
-    part = await elsewhere.client.get(uploaded["url"], headers={"range": "bytes=1020-1029"})
+    part = await elsewhere.client.get(elsewhere.at(uploaded["url"]), headers={"range": "bytes=1020-1029"})
 
     assert {f"postback/{digest[:2]}/{digest[2:]}"} == set(s3.objects)
     assert not (elsewhere.settings.data_dir / "media").exists()
@@ -134,7 +134,7 @@ async def test_a_callback_brings_its_file_into_the_object_store_or_is_not_acknow
     taken = await elsewhere.client.post(elsewhere.hook("swift"), content=inbound_mms(PNG, "image/png"))
     [file] = (await received(elsewhere))["media"]
     s3.away = True
-    unreadable = await elsewhere.client.get(file["url"])
+    unreadable = await elsewhere.client.get(elsewhere.at(file["url"]))
 
     assert [503, 503, 204, 503] == [answer.status_code for answer in (refused, upload, taken, unreadable)]
     assert [PNG] == list(s3.objects.values())

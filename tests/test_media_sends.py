@@ -163,4 +163,4 @@ async def test_an_upload_that_the_disk_has_lost_refuses_the_send(here: Home) -> 
         message = await here.until(sent["id"], "rejected")
 
     assert "media_error" == message["error"]["class"]
-    assert 404 == (await here.client.get(sent["media"][0]["url"])).status_code
+    assert 404 == (await here.client.get(here.at(sent["media"][0]["url"]))).status_code

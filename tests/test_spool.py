@@ -26,7 +26,7 @@ def record(number: int, **fields: Any) -> Record:
         b'{"number": %d, "nul": "\0", "latin": "\xe9"}' % number, "192.0.2.1",
         START + timedelta(seconds=number),
     )  # fmt: skip
-    return Record(payload._replace(**fields), "https://sms.example.com")
+    return Record(payload._replace(**fields))
 
 
 @asynccontextmanager

@@ -39,7 +39,7 @@ async def list_conversation_messages(ask: Ask[MessagePage, Nothing]) -> Response
     page = MessageFilters.model_construct(**dict(ask.query))  # they are validated; a cursor is only so once
     return json(
         await timeline.messages(
-            ask.context.reader, page, region="", channels=ask.channels, conversation_id=conversation.id
+            ask.reader, page, region="", channels=ask.channels, conversation_id=conversation.id
         )
     )
 
@@ -57,7 +57,7 @@ async def reply(ask: Ask[Query, ReplyRequest]) -> Response:
         # the same words into another conversation are another request
         request_hash=hashlib.sha256(conversation.id.bytes + ask.body_hash).digest(),
         channels=ask.channels,
-        base=ask.base,
+        base=ask.nearby,
         reply=Reply(conversation.our_number, conversation.thread, channel),
     )
     return await sent_messages(ask, sent)

@@ -28,6 +28,8 @@ UPLOAD_DEADLINE = 60.0
 _SHOWN = ("image/", "audio/", "video/")
 #: bytes that are read at a time; of an object store, each is a request
 _PIECE = 1 << 20
+#: seconds that whoever fetched a file may keep it, where its address opens for longer
+_CACHED = 86400
 
 
 async def upload(ask: Ask[Query, Nothing]) -> Response:
@@ -51,11 +53,16 @@ async def serve(request: Request) -> Response:
     file_id: UUID = request.path_params["id"]
     name: str = request.path_params["name"]
     store = context.files.store
-    if not store.links.authentic(file_id, request.path_params["signature"], name):
+    seal = store.links.seal(file_id, request.path_params["signature"], name)
+    if seal is None:
         raise not_found()
+    if seal.left <= 0:
+        raise _expired()
     file = (await context.files.find([file_id])).get(file_id)
     if file is None:
         raise not_found()
+    if seal.until is None and not await context.files.opens_without_end(file):
+        raise _expired()
     if not await asyncio.to_thread(_is_there, store, file.sha256):
         log.error("a file is not in our store", id=str(file_id))
         raise not_found()
@@ -66,7 +73,7 @@ async def serve(request: Request) -> Response:
         "Content-Disposition": f'{"inline" if shown else "attachment"}; filename="{file.name}"',
         "Accept-Ranges": "bytes",
         "ETag": etag,
-        "Cache-Control": "private, max-age=86400, immutable",
+        "Cache-Control": f"private, max-age={int(min(_CACHED, seal.left))}, immutable",
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox",
     }
@@ -86,6 +93,10 @@ async def serve(request: Request) -> Response:
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers)
     return StreamingResponse(_pieces(store, file.sha256, start, end), status, headers)
+
+
+def _expired() -> Problem:
+    return Problem(Code.NOT_FOUND, "This address has expired; every answer of the API has it made anew.")
 
 
 async def _pieces(store: media.Store, digest: bytes, start: int, end: int) -> AsyncIterator[bytes]:

@@ -24,7 +24,7 @@ async def send(ask: Ask[Query, SendRequest]) -> Response:
         idempotency_key=idempotency_key(ask.request),
         request_hash=ask.body_hash,
         channels=ask.channels,
-        base=ask.base,
+        base=ask.nearby,
     )
     return await sent_messages(ask, sent)
 
@@ -32,7 +32,7 @@ async def send(ask: Ask[Query, SendRequest]) -> Response:
 async def sent_messages(ask: Ask[Any, Any], sent: Sent) -> Response:
     """The answer to a send that was taken. Raises ``Problem`` where it cannot be read any more."""
     try:
-        data = await timeline.messages_of(ask.context.reader, sent.message_ids, channels=ask.channels)
+        data = await timeline.messages_of(ask.reader, sent.message_ids, channels=ask.channels)
     except (Exception, asyncio.CancelledError) as error:
         raise undecided(sent.message_ids, keyed=idempotency_key(ask.request) is not None) from error
     headers = {"Idempotency-Replayed": "true"} if sent.replayed else None
@@ -41,12 +41,12 @@ async def sent_messages(ask: Ask[Any, Any], sent: Sent) -> Response:
 
 async def list_messages(ask: Ask[MessageFilters, Nothing]) -> Response:
     region = ask.context.settings.default_region
-    return json(await timeline.messages(ask.context.reader, ask.query, region=region, channels=ask.channels))
+    return json(await timeline.messages(ask.reader, ask.query, region=region, channels=ask.channels))
 
 
 async def get_message(ask: Ask[Timeline, Nothing]) -> Response:
     message = await timeline.message(
-        ask.context.reader,
+        ask.reader,
         path_id(ask.request),
         channels=ask.channels,
         superseded=ask.query.superseded,
@@ -57,7 +57,7 @@ async def get_message(ask: Ask[Timeline, Nothing]) -> Response:
 
 
 async def list_events(ask: Ask[EventPage, Nothing]) -> Response:
-    events = await timeline.events(ask.context.reader, path_id(ask.request), ask.query, channels=ask.channels)
+    events = await timeline.events(ask.reader, path_id(ask.request), ask.query, channels=ask.channels)
     if events is None:
         raise not_found()
     return json(events)
@@ -91,14 +91,14 @@ async def settle(ask: Ask[Query, SettleRequest]) -> Response:
 
 async def _message(ask: Ask[Any, Any]) -> shapes.MessageWithTimeline:
     """The message of the path as it stands. Raises ``Problem`` (404)."""
-    message = await timeline.message(ask.context.reader, path_id(ask.request), channels=ask.channels)
+    message = await timeline.message(ask.reader, path_id(ask.request), channels=ask.channels)
     if message is None:
         raise not_found()
     return message
 
 
 async def look_up(ask: Ask[Query, LookupRequest]) -> Response:
-    return json(await lookup.lookup(ask.context.reader, ask.body, channels=ask.channels))
+    return json(await lookup.lookup(ask.reader, ask.body, channels=ask.channels))
 
 
 IDEMPOTENCY = {

@@ -16,9 +16,11 @@ from starlette.routing import Route
 from receiver.api import reading
 from receiver.api.context import Context
 from receiver.auth import Channels, Presented, Principal, Scope
+from receiver.callers import base_of
 from receiver.problems import is_of_database, outcome_unknown, route, unavailable
 from receiver.pulse import Silent
 from receiver.read.filters import Query
+from receiver.reader import Reader
 
 log = structlog.get_logger()
 
@@ -52,8 +54,21 @@ class Ask(Generic[Q, B]):
 
     @property
     def base(self) -> str:
-        """How the asker reaches us, without a slash at its end."""
-        return str(self.request.base_url).rstrip("/")
+        """Returns how the asker reaches us, without a slash at its end; empty where no trusted proxy says."""
+        return base_of(self.request.scope, self.request.headers, self.context.settings.trusted_proxies)
+
+    @property
+    def nearby(self) -> str:
+        """Returns how the asker reaches us, or else the address at which this request was accepted: for
+        carriers on this machine."""
+        host, port = self.request.scope.get("server") or ("", None)
+        host = f"[{host}]" if ":" in host else host
+        return self.base or (f"http://{host}:{port}" if host and port else "")
+
+    @property
+    def reader(self) -> Reader:
+        """Returns the reader whose answers have addresses of files as the asker can reach them."""
+        return self.context.reader.seen_from(self.base)
 
 
 @dataclass(frozen=True, slots=True)

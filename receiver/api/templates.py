@@ -13,20 +13,26 @@ from receiver.requests import TemplateRequest
 
 async def save_template(ask: Ask[Query, TemplateRequest]) -> Response:
     template_id = await ask.context.submit.save_template(
-        ask.body, scope=ask.principal.name, channels=ask.channels, base=ask.base
+        ask.body, scope=ask.principal.name, channels=ask.channels, base=ask.nearby
     )
-    template = await templates.template(ask.context.engine, template_id, channels=ask.channels)
+    template = await templates.template(
+        ask.context.engine, template_id, ask.reader.sight, channels=ask.channels
+    )
     if template is None:
         raise not_found()
     return json(template, 201, {"Location": f"/v1/templates/{template_id}"})
 
 
 async def list_templates(ask: Ask[TemplateFilters, Nothing]) -> Response:
-    return json(await templates.templates(ask.context.engine, ask.query, channels=ask.channels))
+    return json(
+        await templates.templates(ask.context.engine, ask.query, ask.reader.sight, channels=ask.channels)
+    )
 
 
 async def get_template(ask: Ask[Query, Nothing]) -> Response:
-    template = await templates.template(ask.context.engine, path_id(ask.request), channels=ask.channels)
+    template = await templates.template(
+        ask.context.engine, path_id(ask.request), ask.reader.sight, channels=ask.channels
+    )
     if template is None:
         raise not_found()
     return json(template)

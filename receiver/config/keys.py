@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     default_region: Region = "US"
     private_networks: Networks = []
     media_store: str = ""
+    media_url_days: int = Field(default=7, ge=1, le=3650)
     api_rate: int = Field(default=1000, gt=0)
     keep_alive: int = Field(default=620, gt=0)
     opt_out_scope: Literal["number", "all"] = "number"

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from time import monotonic
 from uuid import UUID
 
 from receiver.read import feed, shapes
@@ -21,6 +22,8 @@ from receiver.redactions import Redactions
 PAGE = 250
 #: kept in memory: some 600 KiB each
 PAGES = 24
+#: seconds that a page is kept: addresses of files that were made with it end
+AGE = 3600.0
 #: reads of the feed at a time
 READS = 3
 _EVERYTHING = Wanted()
@@ -46,6 +49,7 @@ class _Page:
     through: int
     letters: list[Letter] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    read_at: float = field(default_factory=monotonic)
     #: whoever still holds it has to ask again
     dropped: bool = False
 
@@ -69,6 +73,8 @@ class Letters:
         """Letters that follow number *place*, and the number through which they are all there are."""
         number = place // PAGE
         page = self._pages.get(number)
+        if page is not None and monotonic() - page.read_at > AGE:
+            page.dropped, page = True, None
         if page is None:
             page = self._pages[number] = _Page(number * PAGE)
             while len(self._pages) > PAGES:

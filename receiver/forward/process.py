@@ -17,6 +17,7 @@ from receiver.forward.line import FEED, Line
 from receiver.forward.subscription import Subscription
 from receiver.forward.terms import Terms
 from receiver.http import Poster
+from receiver.media import links_of
 from receiver.metrics.sheet import Sheet, recording
 from receiver.providers import PROVIDERS
 from receiver.reader import Reader
@@ -37,7 +38,13 @@ FAREWELL = 1.5
 async def run(settings: Settings, stop: asyncio.Event, terms: Terms = Terms()) -> None:  # noqa: B008
     """Forwards until *stop* is set, then lets the posts under way come to their end."""
     async with recording(Sheet(settings.data_dir, "forwarder")):
-        reader = Reader(settings.database_url, settings.db_schema, Replies(settings, PROVIDERS), size=4)
+        reader = Reader(
+            settings.database_url,
+            settings.db_schema,
+            Replies(settings, PROVIDERS),
+            links_of(settings, secrets.load(settings)),
+            size=4,
+        )
         try:
             async with Poster(settings.private_networks) as poster:
                 await _Forwarder(settings, reader, poster, terms).run(stop)

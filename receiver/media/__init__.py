@@ -3,9 +3,9 @@
 from receiver.media.arriving import Link, arrived, contents, unpacked
 from receiver.media.files import Files, Unusable, Unwritable
 from receiver.media.form import Malformed, file_in
-from receiver.media.links import PREFIX, Links, file_name
+from receiver.media.links import PREFIX, Links, Seal, file_name
 from receiver.media.sniff import CONTENT_TYPES, UNKNOWN, type_of
-from receiver.media.store import LARGEST, LARGEST_RECEIVED, Place, Store, place_of, store_of
+from receiver.media.store import LARGEST, LARGEST_RECEIVED, Place, Store, links_of, place_of, store_of
 from receiver.media.words import is_layout, text_in
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Links",
     "Malformed",
     "Place",
+    "Seal",
     "Store",
     "Unusable",
     "Unwritable",
@@ -27,6 +28,7 @@ __all__ = [
     "file_in",
     "file_name",
     "is_layout",
+    "links_of",
     "place_of",
     "store_of",
     "text_in",

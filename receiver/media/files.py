@@ -5,13 +5,14 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from uuid import UUID
 
+from sqlalchemy import String, cast, exists
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col, insert, select
 from uuid_utils.compat import uuid7
 
-from models import File
+from models import File, Template
 from receiver.db import snapshot
-from receiver.media.links import file_name
+from receiver.media.links import PREFIX, file_name
 from receiver.media.sniff import CONTENT_TYPES, type_of
 from receiver.media.store import Store
 
@@ -51,6 +52,15 @@ class Files:
         async with self._engine.begin() as connection:
             await connection.execute(insert(File).values(file.model_dump()))
         return file
+
+    async def opens_without_end(self, file: File) -> bool:
+        """Returns whether an address that says nothing about its end opens *file*: while a template names it,
+        and for a lifetime from when it came, for versions before this one gave out no others."""
+        if datetime.now(UTC) - file.created_at < self.store.links.lifetime:
+            return True
+        named = cast(col(Template.content), String).contains(f"{PREFIX}{file.id}/", autoescape=True)
+        async with snapshot(self._engine) as session:
+            return bool(await session.scalar(select(exists().where(named))))
 
     async def find(self, file_ids: Collection[UUID]) -> dict[UUID, File]:
         """Those of *file_ids* that exist."""

@@ -64,6 +64,10 @@ def place_of(settings: Settings) -> Place:
     return Bucket(settings.media_store) if settings.media_store else Disk(settings.data_dir / "media")
 
 
+def links_of(settings: Settings, keys: Secrets) -> Links:
+    return Links(keys, settings.public_url, settings.media_url_days)
+
+
 def store_of(settings: Settings, keys: Secrets) -> Store:
     """Raises ``ConfigError``."""
-    return Store(place_of(settings), Links(keys, settings.public_url))
+    return Store(place_of(settings), links_of(settings, keys))

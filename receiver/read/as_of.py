@@ -25,7 +25,7 @@ async def messages_as_of(reader: Reader, events: Sequence[shapes.Event]) -> dict
     async with reader.snapshot() as snapshot:
         about = {event.message_id for event in events if event.message_id}
         records = await by_ids(snapshot, about, None)
-        shown = {record.id: views.message(record, snapshot.replies) for record in records.values()}
+        shown = {record.id: views.message(record, snapshot.sight) for record in records.values()}
         told: dict[UUID, list[Row]] = defaultdict(list)
         for row in await snapshot.rows(_WHAT_COUNTS, [record.id for record in records.values()], last):
             told[row.message_id].append(row)

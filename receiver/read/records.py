@@ -71,7 +71,7 @@ async def with_timelines(
             timelines[event.message_id].append(event)
     return [
         shapes.MessageWithTimeline.model_validate(
-            dict(views.message(record, snapshot.replies)) | {"timeline": timelines[named]}
+            dict(views.message(record, snapshot.sight)) | {"timeline": timelines[named]}
         )
         for named, record in of.items()
     ]

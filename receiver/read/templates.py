@@ -14,10 +14,11 @@ from receiver.db import snapshot
 from receiver.read import ids, shapes, views
 from receiver.read.filters import TemplateFilters
 from receiver.read.walk import walk
+from receiver.reader import Sight
 
 
 async def templates(
-    engine: AsyncEngine, filters: TemplateFilters, *, channels: Channels
+    engine: AsyncEngine, filters: TemplateFilters, sight: Sight, *, channels: Channels
 ) -> shapes.TemplateList:
     """Newest first."""
     along = select(Template)
@@ -33,24 +34,27 @@ async def templates(
         rows = (await session.scalars(query.limit(filters.limit + 1))).all()
         page, ended = await walked.page(session, rows, filters.limit)
         return shapes.TemplateList(
-            data=[_shape(row) for row in page],
+            data=[_shape(row, sight) for row in page],
             next_cursor=ids.cursor_of_id(ended[-1], ids.Walked.TEMPLATES) if ended else None,
         )
 
 
-async def template(engine: AsyncEngine, template_id: UUID, *, channels: Channels) -> shapes.Template | None:
+async def template(
+    engine: AsyncEngine, template_id: UUID, sight: Sight, *, channels: Channels
+) -> shapes.Template | None:
     async with snapshot(engine) as session:
         row = await session.scalar(
             select(Template).where(col(Template.id) == template_id, _visible(channels, Template))
         )
-        return _shape(row) if row else None
+        return _shape(row, sight) if row else None
 
 
 def _visible(channels: Channels, of: type[Template]) -> ColumnElement[bool]:
     return true() if channels is None else col(of.channel).in_(channels)
 
 
-def _shape(row: Template) -> shapes.Template:
+def _shape(row: Template, sight: Sight) -> shapes.Template:
+    media = row.content.get("media") or []
     failed = row.state == TemplateState.FAILED
     return shapes.Template.model_validate(
         {
@@ -59,7 +63,7 @@ def _shape(row: Template) -> shapes.Template:
             "name": row.name,
             "subject": row.content.get("subject"),
             "text": row.content.get("text"),
-            "media": row.content.get("media") or [],
+            "media": [file | {"url": sight.address_in_template(file["url"])} for file in media],
             "fallback_text": row.content.get("fallback_text"),
             "state": row.state,
             "error": views.error(row.error_class, row.error_code, row.error_message) if failed else None,

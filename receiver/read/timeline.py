@@ -52,7 +52,7 @@ async def messages(
             end = next(iter(await _ids(snapshot, question.end, values)), None)
         records = await by_ids(snapshot, page, channels)
         return shapes.MessageList(
-            data=[views.message(records[named], snapshot.replies) for named in page],
+            data=[views.message(records[named], snapshot.sight) for named in page],
             next_cursor=ids.cursor_of_id(end, ids.Walked.MESSAGES) if end else None,
             created_after=filters.looks_back_to(now),
         )
@@ -68,7 +68,7 @@ async def messages_of(
     """Those of *message_ids* that exist, in that order."""
     async with reader.snapshot() as snapshot:
         found = await by_ids(snapshot, message_ids, channels)
-        return [views.message(found[named], snapshot.replies) for named in message_ids if named in found]
+        return [views.message(found[named], snapshot.sight) for named in message_ids if named in found]
 
 
 async def events(

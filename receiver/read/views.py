@@ -4,7 +4,7 @@ from models.errors import ErrorClass, advice
 from models.status import OUTCOME, Outcome, conflict, correlation_of, delivered_as, status_of
 from receiver import segments
 from receiver.read import ids, shapes
-from receiver.reader import Replies, Row
+from receiver.reader import Row, Sight
 
 
 def _segments(kind: str, text: str | None) -> int | None:
@@ -14,9 +14,10 @@ def _segments(kind: str, text: str | None) -> int | None:
     return segments.count(text) if text is not None else None
 
 
-def message(row: Row, replies: Replies | None) -> shapes.Message:
+def message(row: Row, sight: Sight) -> shapes.Message:
     """A message in full, of a `receiver.read.records.Record`. One that is external, or past the retention of
-    its body, has no content. *replies* say whether one that came in can be answered."""
+    its body, has no content. *sight* says whether one that came in can be answered,
+    and where its files are."""
     outbound = row.direction == "outbound"
     status = status_of(row.seen, row.origin)
     failed = OUTCOME[status] is Outcome.FAILURE
@@ -32,7 +33,7 @@ def message(row: Row, replies: Replies | None) -> shapes.Message:
             "to": row.contact if outbound else row.our_number,
             "text": row.text,
             "subject": row.subject,
-            "media": row.media or (),
+            "media": [file | {"url": sight.address(file)} for file in row.media or ()],
             "status": status,
             "outcome": OUTCOME[status],
             "error": error(row.error_class, row.error_code, row.error_message) if failed else None,
@@ -43,8 +44,8 @@ def message(row: Row, replies: Replies | None) -> shapes.Message:
             "provider_message_ids": sorted(set(row.provider_message_ids)),
             "conversation_id": row.conversation_id,
             "can_reply": None
-            if outbound or replies is None
-            else can_reply(replies.refusal(row.our_number, row.contact, row.channel)),
+            if outbound or sight.replies is None
+            else can_reply(sight.replies.refusal(row.our_number, row.contact, row.channel)),
             "in_reply_to": row.in_reply_to,
             "segments": _segments(row.kind, row.text),
             "metadata": row.metadata_ or {},

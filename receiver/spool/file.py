@@ -28,6 +28,8 @@ _TABLE = """
 _INSERT = f"INSERT INTO record (seq, {_COLUMNS}, checksum) VALUES (?{', ?' * 12})"  # noqa: S608
 _SELECT = f"SELECT seq, {_COLUMNS}, checksum FROM record"  # noqa: S608 - nobody's words are in it
 
+#: versions before this one kept there how the carrier had reached us, and read these files too
+_NO_BASE = ""
 Row = tuple[Any, ...]
 
 #: a file that is damaged, that is no database, that is none of ours, or that ends too early
@@ -41,10 +43,9 @@ class Damaged(Exception):
 class Record(NamedTuple):
     """A request that waits, in the state that the door gave it: ``applied`` (to be parsed), ``quarantined``
     or ``unverified``. Whether it was authentic was settled then, and is never asked again: a check that
-    looks at the clock would refuse it now. *base* is how the carrier reached us."""
+    looks at the clock would refuse it now."""
 
     payload: PayloadRow
-    base: str = ""
 
     @property
     def authentic(self) -> bool:
@@ -181,7 +182,7 @@ def packed(record: Record) -> Row:
     reason = payload.reason and payload.reason.encode("utf-8", "replace").decode()
     row = (
         bytes(payload.id.bytes), (payload.received_at - _BEGINNING) // _MICROSECOND, payload.channel,
-        payload.state, reason, payload.method, payload.query, payload.headers, payload.peer, record.base,
+        payload.state, reason, payload.method, payload.query, payload.headers, payload.peer, _NO_BASE,
         payload.body,
     )  # fmt: skip
     return (*row, _checksum(row))
@@ -192,12 +193,12 @@ def unpacked(row: Row) -> Kept:
     seq, *fields, checksum = row
     if checksum != _checksum(fields):
         raise Damaged(f"record {seq} is not what was written")
-    (identity, received_at, channel, state, reason, method, query, headers, peer, base, body) = fields
+    (identity, received_at, channel, state, reason, method, query, headers, peer, _, body) = fields
     payload = PayloadRow(
         wire_uuid(identity), channel.decode(), state.decode(), reason and reason.decode(), method.decode(),
         query.decode(), headers.decode(), body, peer and peer.decode(), _moment(received_at),
     )  # fmt: skip
-    return Kept(seq, Record(payload, base.decode()))
+    return Kept(seq, Record(payload))
 
 
 def _moment(microseconds: int) -> datetime:

@@ -5,7 +5,7 @@
 CREATE FUNCTION postback.claim_media(most integer, busy text[], patience interval, lease interval)
 RETURNS TABLE (
     message_id uuid, "position" integer, id uuid, url varchar, content_type varchar, attempts integer,
-    channel varchar, provider varchar, contact varchar, received_at timestamptz, headers jsonb)
+    channel varchar, provider varchar, contact varchar, received_at timestamptz)
 LANGUAGE plpgsql SET lock_timeout = '500ms' SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 BEGIN
@@ -22,15 +22,14 @@ BEGIN
         RETURNING f.*
     )
     SELECT c.message_id, c.position, c.id, c.url, c.content_type, c.attempts,
-        m.channel, m.provider, m.contact, coalesce(e.received_at, clock_timestamp()), p.headers
+        m.channel, m.provider, m.contact, coalesce(e.received_at, clock_timestamp())
     FROM claimed c
     CROSS JOIN LATERAL (SELECT * FROM postback.message m WHERE m.id = c.message_id OFFSET 0) m
     LEFT JOIN LATERAL (
-        SELECT e.received_at, e.payload_id FROM postback.event e
+        SELECT e.received_at FROM postback.event e
         WHERE e.message_id = c.message_id AND e.type = 'message.received' AND NOT e.superseded
         ORDER BY e.seq LIMIT 1
     ) e ON true
-    LEFT JOIN LATERAL (SELECT p.headers FROM postback.payload p WHERE p.id = e.payload_id OFFSET 0) p ON true
     ORDER BY c.message_id, c.position;
 END $$;
 

@@ -42,6 +42,7 @@ from receiver.subscribers import Subscribers
 from tests.support.records import CHANNEL, PROVIDER, accept, outgoing
 
 SECRETS = Secrets(["a secret key for tests"])
+LINKS = Links(SECRETS, "", 7)
 _uploads = tempfile.TemporaryDirectory(prefix="postback-tests-")
 atexit.register(_uploads.cleanup)
 
@@ -67,7 +68,11 @@ class RecordingSubmit:
 
     async def save_template(self, request: TemplateRequest, **given: Any) -> UUID:
         template_id = uuid7()
-        content = request.model_dump(mode="json", exclude={"channel", "name"})
+        content = request.model_dump(mode="json", exclude={"channel", "name", "media"})
+        content["media"] = [
+            {"url": source.url or f"https://sms.example.com/media/{source.id}", "content_type": None}
+            for source in request.media
+        ]
         values = {
             "id": template_id,
             "origin": "api",
@@ -119,7 +124,7 @@ def build(
 
     settings = Settings(database_url=database_url)
     replies = Replies(settings, PROVIDERS)
-    reader = Reader(database_url, SCHEMA, replies)
+    reader = Reader(database_url, SCHEMA, replies, LINKS)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -127,7 +132,7 @@ def build(
         await reader.close()
 
     app = api.app(lifespan)
-    files = Files(engine, Store(Disk(Path(_uploads.name)), Links(SECRETS, "")))
+    files = Files(engine, Store(Disk(Path(_uploads.name)), LINKS))
     app.state.context = api.Context(
         settings=settings,
         engine=engine,

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import asyncpg
 import httpx
@@ -58,6 +58,10 @@ class Receiver:
         """The callback URL to give the carrier."""
         tokens = self.settings.channels[channel].tokens
         return f"{self.url}/hooks/{channel}/{tokens[0] if tokens else 'any'}"
+
+    def at(self, url: str) -> str:
+        """*url* of an answer, which may be relative to ours."""
+        return urljoin(f"{self.url}/", url)
 
     @property
     def address(self) -> tuple[str, int]:
