@@ -5,38 +5,18 @@
 parameter.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import orjson
-import sqlalchemy.exc
-import structlog
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
-
-from receiver import db
-
-log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 #: seconds; what is unavailable is asked for again by programs, and most outages here are restarts
 RETRY_AFTER = "5"
-
-#: what comes and goes, and is no fault of anybody here; 0A000 is that of a statement from before a migration
-_PASSING = ("08", "0A000", "25006", "40", "53", "55", "57")
-#: what is raised where nobody answers, or there is no connection to be had
-_AWAY = (
-    db.DatabaseError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    sqlalchemy.exc.TimeoutError,
-    OSError,
-)
 
 
 class Code(StrEnum):
@@ -84,15 +64,6 @@ KINDS = {
     Code.INVALID_CURSOR: (422, "Not a cursor of this list"),
     Code.UNAVAILABLE: (503, "Unavailable for now"),
     Code.OUTCOME_UNKNOWN: (503, "Nobody knows yet whether it was done"),
-}
-
-_CODE_OF_STATUS = {
-    401: Code.UNAUTHORIZED,
-    403: Code.FORBIDDEN,
-    404: Code.NOT_FOUND,
-    405: Code.NOT_FOUND,
-    413: Code.CONTENT_TOO_LARGE,
-    429: Code.TOO_MANY_REQUESTS,
 }
 
 
@@ -175,79 +146,12 @@ def not_found() -> Problem:
 
 
 def unavailable(detail: str) -> Problem:
-    """Nothing was done, and nothing will be."""
+    """Returns the answer where nothing was done, and nothing will be."""
     return Problem(Code.UNAVAILABLE, detail, headers={"Retry-After": RETRY_AFTER})
 
 
 def outcome_unknown(detail: str, *, message_ids: Sequence[UUID] = ()) -> Problem:
-    """Something may have been done, or may still be; *detail* tells how to go on."""
+    """Returns the answer where something may have been done, or may still be; *detail* tells how to go on."""
     return Problem(
         Code.OUTCOME_UNKNOWN, detail, headers={"Retry-After": RETRY_AFTER}, message_ids=message_ids
     )
-
-
-def is_of_database(error: Exception) -> bool:
-    """Whether *error* says that Postgres is away, full or restarting, and nothing about what it was asked."""
-    if isinstance(error, sqlalchemy.exc.DBAPIError | asyncpg.PostgresError):
-        sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None) or ""
-        invalidated = getattr(error, "connection_invalidated", False)
-        return invalidated or not sqlstate or sqlstate.startswith(_PASSING)
-    return isinstance(error, _AWAY)
-
-
-def route(request: Request) -> str:
-    """Returns the operation of *request* for logs: ``GET /v1/opt-outs/{our_number}/{contact}``. Never the
-    address itself, which may be of any length and hold a phone number."""
-    return f"{request.method} {request.scope.get('state', {}).get('route', 'of no operation')}"
-
-
-def exception_handlers() -> dict[Any, Callable[[Request, Any], Awaitable[Response]]]:
-    """What Starlette does with exceptions: nothing that it answers tells of our inside."""
-    return {
-        Problem: _answer_problem,
-        HTTPException: _answer_http_exception,
-        sqlalchemy.exc.DBAPIError: _answer_database_error,
-        asyncpg.PostgresError: _answer_database_error,
-        **dict.fromkeys(_AWAY, _answer_unavailable),
-        Exception: _answer_unexpected,
-    }
-
-
-async def _answer_problem(request: Request, problem: Problem) -> Response:
-    return problem.response()
-
-
-async def _answer_http_exception(request: Request, error: HTTPException) -> Response:
-    if error.status_code == 404:
-        detail = "There is nothing at this address."
-    elif error.status_code == 405:
-        detail = f"This address does not take {request.method}."
-    else:
-        detail = error.detail
-    code = _CODE_OF_STATUS.get(error.status_code)
-    if code is None:
-        code = Code.INVALID_FIELD if error.status_code < 500 else Code.UNAVAILABLE
-    return Problem(code, detail, status=error.status_code, headers=error.headers).response()
-
-
-async def _answer_database_error(request: Request, error: Exception) -> Response:
-    """The database's trouble is 503 and worth another try; a value that it refuses is a fault of ours, which
-    should have been refused before."""
-    if is_of_database(error):
-        return await _answer_unavailable(request, error)
-    sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None)
-    log.error("database refused a statement", sqlstate=sqlstate, route=route(request), exc_info=error)
-    answer = _answer_unexpected if db.is_of_content(error) else _answer_unavailable
-    return await answer(request, error)
-
-
-async def _answer_unavailable(request: Request, error: Exception) -> Response:
-    log.warning("database unavailable", error=type(error).__name__, route=route(request))
-    return unavailable("The database cannot be reached; ask again.").response()
-
-
-async def _answer_unexpected(request: Request, error: Exception) -> Response:
-    # this answer leaves outside of all middleware, so it carries what they would have added
-    headers = request.scope.get("state", {}).get("headers")
-    detail = "Something went wrong here; it is logged under this answer's X-Request-Id."
-    return Problem(Code.UNAVAILABLE, detail, status=500, headers=headers).response()

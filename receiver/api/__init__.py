@@ -23,11 +23,11 @@ from receiver.api import (
     templates,
 )
 from receiver.api.context import Context
+from receiver.api.exceptions import exception_handlers
 from receiver.api.openapi import document
 from receiver.api.operation import Page, pages_of, routes_of
 from receiver.api.reference import html
 from receiver.api.request_id import RequestId
-from receiver.problems import exception_handlers
 
 __all__ = ["Context", "app", "description", "routes"]
 

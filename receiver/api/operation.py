@@ -15,9 +15,10 @@ from starlette.routing import Route
 
 from receiver.api import reading
 from receiver.api.context import Context
+from receiver.api.exceptions import is_of_database, route
 from receiver.auth import Channels, Presented, Principal, Scope
 from receiver.callers import base_of
-from receiver.problems import is_of_database, outcome_unknown, route, unavailable
+from receiver.problems import outcome_unknown, unavailable
 from receiver.pulse import Silent
 from receiver.read.filters import Query
 from receiver.reader import Reader
