@@ -13,17 +13,14 @@ made at the door and their events have keys, so nothing doubles.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-import asyncpg
 import structlog
 
 from receiver.backlog import FEW, Backlog
-from receiver.commit import PATIENCE, Unavailable
-from receiver.db import DatabaseError
-from receiver.db.statement_errors import lacks_room
-from receiver.ingest import Arrival, Ingest, Unstorable
+from receiver.commit import Unavailable
+from receiver.ingest import Arrival, Ingest
 from receiver.metrics.definitions import (
     SPOOL_AGE_SECONDS,
     SPOOL_BYTES,
@@ -31,7 +28,8 @@ from receiver.metrics.definitions import (
     SPOOL_HELD_REQUESTS,
     SPOOL_REQUESTS,
 )
-from receiver.spool import Figures, Kept, Record, Spool, SpoolError, abandoned
+from receiver.spool import Figures, Record, Spool, SpoolError, abandoned
+from receiver.storing import Storing, is_of_all
 
 log = structlog.get_logger()
 
@@ -41,14 +39,6 @@ PROBE = 0.25
 ADOPT = 5.0
 #: requests that are committed together; after an outage it begins with `FEW`
 BATCH = 256
-#: seconds that a lone try has: the first as everybody, those after it more
-ALONE, LATER_ALONE = PATIENCE, 5 * PATIENCE
-#: seconds of lone tries, or one of them, before the others have their turn
-TURN = 1.0
-#: errors of all Postgres: nothing beyond would be taken either, and the order is kept
-_OF_ALL = ("25006", "42", "531", "533", "23514")
-#: requests that are read again before others get their turn in the event loop
-_BREATH = 16
 
 
 class Drain:
@@ -65,7 +55,8 @@ class Drain:
         again: Callable[[Record], Awaitable[Arrival]],
         check: Callable[[], Awaitable[None]],
     ) -> None:
-        self._spool, self._ingest, self._again, self._check = spool, ingest, again, check
+        self._spool, self._ingest, self._check = spool, ingest, check
+        self._storing = Storing(ingest, again)
         self._own, self._adopted = Backlog(spool), list[Backlog]()
         self._checked = False
         self._said = ""
@@ -166,7 +157,7 @@ class Drain:
             self._ingest.away = False
         else:
             await self._empty(backlog)
-        await self._try_alone(backlog)
+        await self._storing.alone(backlog)
         if backlog.littered and backlog.idle and backlog.held:
             await backlog.spool.shrink()
             backlog.littered = False
@@ -179,78 +170,20 @@ class Drain:
             backlog.judge()
         drained = 0
         while kept := await backlog.next(FEW if self._ingest.away else BATCH):
-            failures = await self._store(backlog.spool, kept)
+            failures = await self._storing.together(backlog.spool, kept)
             drained += len(kept) - len(failures)
             backlog.tried(kept, [one for one, _ in failures])
             if failures:
                 errors = [error for _, error in failures]
-                if any(map(_of_all, errors)):
+                if any(map(is_of_all, errors)):
                     backlog.explained()
                 raise errors[-1]
         if not backlog.spool.figures.records:
             log.warning("the spool is empty again", drained=drained)
         self._said = ""
 
-    async def _store(self, spool: Spool, kept: Sequence[Kept]) -> list[tuple[Kept, Exception]]:
-        """Those that were not stored, and why."""
-        arrivals = []
-        for number, one in enumerate(kept):
-            arrivals.append(await self._arrival(one))
-            if number % _BREATH == _BREATH - 1:
-                await asyncio.sleep(0)
-        answers = await asyncio.gather(*map(self._committed, arrivals))
-        stored, failures = [], []
-        for one, answer in zip(kept, answers, strict=True):
-            if isinstance(answer, Unstorable):
-                await spool.set_aside(one)
-            elif answer is not None:
-                failures.append((one, answer))
-            else:
-                stored.append(one)
-        await spool.delete(stored)
-        return failures
-
-    async def _arrival(self, kept: Kept) -> Arrival | Exception:
-        try:
-            return await self._again(kept.record)
-        except Exception as error:  # noqa: BLE001 - it must not keep the others from Postgres
-            return error
-
-    async def _committed(self, arrival: Arrival | Exception) -> Exception | None:
-        if isinstance(arrival, Exception):
-            return arrival
-        try:
-            await self._ingest.commit(arrival)
-        except Exception as error:  # noqa: BLE001 - what it says is judged together with that of the others
-            return error
-        return None
-
-    async def _try_alone(self, backlog: Backlog) -> None:
-        """Tries the held ones whose time has come."""
-        clock = asyncio.get_running_loop().time
-        end = clock() + TURN
-        while clock() < end and (one := await backlog.due()):
-            try:
-                patience = ALONE if backlog.is_first_try(one) else LATER_ALONE
-                await self._ingest.commit_alone(await self._again(one.record), patience)
-            except Unstorable:
-                await backlog.spool.set_aside(one)
-            except Exception as error:  # noqa: BLE001 - whatever it is, others go on
-                backlog.missed(one, f"{type(error).__name__}: {error}")
-                continue
-            else:
-                await backlog.spool.delete([one])
-            backlog.left(one)
-
     def _say(self, error: Exception) -> None:
         said = f"{type(error).__name__}: {error}"
         if said != self._said:
             log.error("requests wait in the spool", reason=said)
             self._said = said
-
-
-def _of_all(error: Exception) -> bool:
-    cause = error.__cause__
-    if not isinstance(cause, asyncpg.PostgresError):
-        return isinstance(cause, DatabaseError)
-    return lacks_room(cause) or (cause.sqlstate or "").startswith(_OF_ALL)
