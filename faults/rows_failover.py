@@ -1,97 +1,35 @@
 """The primary of two Postgres servers dies under load, and its standby takes over."""
 
 import asyncio
-import itertools
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from time import perf_counter
-from uuid import UUID, uuid4
-
-import httpx
+from uuid import UUID
 
 from faults import spools
-from faults.apps import FeedReader, Told, called
+from faults.apps import Told
 from faults.audit import balance, settled
-from faults.callers import Callers
-from faults.machine import Machine, machine
-from faults.pair import Pair
-from faults.ports import free_port
+from faults.replicated import PATIENCE, Installed, replicated
 from faults.rows import Result, Run, row
-from faults.rows_sender import Sending
-from faults.traffic import CHANNEL, Mixed
 
-#: requests of carriers, and sends of an app, a second
-RATE, SENDS = 200, 10
 #: seconds of load before the primary dies, and that the standby is cut off before that
 LOAD, CUT = 1.5, 2.5
 #: seconds in which intake has to be back in Postgres, counted from the promotion
 BACK = 10.0
-#: seconds for all that waits to come to its end
-PATIENCE = 90.0
 
 UNAVAILABLE = 503
-#: where the subscriber is
-PRIVATE = '["127.0.0.0/8"]'
-
 _PAYLOADS = "SELECT count(*) FROM postback.payload"
 
 
-@dataclass
-class Installed:
-    """Everything that runs beside the servers, and what it was told."""
-
-    broken: Machine
-    pair: Pair
-    api: httpx.AsyncClient
-    callers: Callers
-    sending: Sending
-    reader: FeedReader
-    posted: Told = field(default_factory=Told)
-    #: what sends were answered that were not taken
-    refused: Counter[int] = field(default_factory=Counter)
-    #: requests in the spool when a primary died whose standby was cut off
-    spooled: int = 0
-    _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
-
-    async def load(self, until: asyncio.Event) -> None:
-        """Carriers call and an app sends, until *until* is set and everything is answered."""
-        sends = asyncio.create_task(self._send(until))
-        await self.callers.flow(RATE, until)
-        await sends
-        await self.callers.resend()
-
-    async def _send(self, until: asyncio.Event) -> None:
-        async with asyncio.TaskGroup() as open_sends:
-            while not until.is_set():
-                open_sends.create_task(self._send_one(f"+1206{3_000_000 + next(self._numbers)}"))
-                await asyncio.sleep(1 / SENDS)
-
-    async def _send_one(self, to: str) -> None:
-        """A send to *to*, tried until it is taken."""
-        key = {"idempotency-key": str(uuid4())}
-        content = {"to": to, "text": "Hello", "channel": CHANNEL}
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                with suppress(httpx.TransportError):
-                    answer = await self.api.post("/v1/messages", json=content, headers=key)
-                    if answer.status_code == httpx.codes.ACCEPTED:
-                        break
-                    self.refused[answer.status_code] += 1
-                await asyncio.sleep(0.2)
-        [message] = answer.json()["data"]
-        self.sending.messages[message["id"]] = to
-
-
 async def _killed(installed: Installed) -> None:
-    """The server and all its backends, at once."""
+    """Kills the primary and all its backends, at once."""
     await installed.pair.primary.end()
 
 
 async def _cut_off(installed: Installed) -> None:
-    """The standby hears nothing more, so that commits wait for it; then the primary dies with what waits."""
+    """Cuts the standby off, so that commits wait for it, and then kills the primary with what waits."""
     await installed.pair.cut()
     await asyncio.sleep(CUT)
     installed.spooled += spools.waiting(installed.broken)
@@ -99,7 +37,7 @@ async def _cut_off(installed: Installed) -> None:
 
 
 async def _frozen(installed: Installed) -> None:
-    """A machine that is gone without a word: connections stay open, and nobody answers."""
+    """Freezes the primary, as if its machine were gone: connections stay open, and nobody answers."""
     installed.pair.primary.send(signal.SIGSTOP)
     await asyncio.sleep(1)
 
@@ -122,7 +60,7 @@ DEATHS: dict[str, Callable[[Installed], Awaitable[None]]] = {
 async def failover(run: Run) -> Result:
     result = Result()
     deaths = ["killed"] if run.short else ([*DEATHS] * 4)[:10]
-    async with _installed(run, synchronous=True) as installed:
+    async with replicated(run, synchronous=True) as installed:
         for number, death in enumerate(deaths, 1):
             run.progress(f"round {number} of {len(deaths)}, {death}")
             back = await _round(installed, DEATHS[death])
@@ -183,7 +121,7 @@ async def _judge_feed(installed: Installed, result: Result) -> None:
 
 
 async def _missed(stored: Mapping[int, UUID], told: Told) -> int:
-    """How many events nobody has told it of, some time later."""
+    """Returns the number of events of *stored* that were not *told* even some time later."""
     with suppress(TimeoutError):
         async with asyncio.timeout(PATIENCE):
             while stored.keys() - told.events.keys():  # noqa: ASYNC110 - others tell it
@@ -213,8 +151,9 @@ async def _judge_sends(installed: Installed, result: Result) -> None:
 
 
 async def _asynchronous(run: Run, result: Result) -> None:
-    """Without synchronous replication acknowledged requests are lost: how many, and what readers are told."""
-    async with _installed(run, synchronous=False) as installed:
+    """Tries the same without synchronous replication, where acknowledged requests are lost: counts them, and
+    judges what the reader is told."""
+    async with replicated(run, synchronous=False) as installed:
         await _round(installed, _cut_off)
         lost = (await balance(installed.broken, installed.callers.journal.read())).lost
         stored = await _stored_events(installed)
@@ -226,26 +165,3 @@ async def _asynchronous(run: Run, result: Result) -> None:
     result.demand(not missed, f"asynchronous: the reader has missed {missed} events")
     result.demand(installed.reader.resets, "asynchronous: the reader was not told that something is lost")
     result.figures[f"asynchronous, standby {CUT} s behind: acknowledged and lost"] = lost
-
-
-@asynccontextmanager
-async def _installed(run: Run, *, synchronous: bool) -> AsyncIterator[Installed]:
-    port = free_port()
-    keys = {"api_key": "the carrier's key", "base_url": f"http://127.0.0.1:{port}/ep/v2/"}
-    async with machine(**keys) as broken:
-        pair = await broken.replicated(synchronous=synchronous)
-        await broken.simulate(port)
-        await broken.serve(workers=2, POSTBACK_PRIVATE_NETWORKS=PRIVATE)
-        await broken.background("send")
-        await broken.background("forward", POSTBACK_PRIVATE_NETWORKS=PRIVATE)
-        journal = run.journal("synchronous" if synchronous else "asynchronous")
-        callers = Callers(broken.address, Mixed(run.seed, await broken.sent_messages()), journal)
-        async with broken.clients(within=40) as (api, carrier):
-            installed = Installed(broken, pair, api, callers, Sending(broken, api, carrier), FeedReader(api))
-            async with called(installed.posted) as url:
-                (await api.post("/v1/subscribers", json={"url": url})).raise_for_status()
-                reading = asyncio.create_task(installed.reader.run())
-                try:
-                    yield installed
-                finally:
-                    reading.cancel()
