@@ -62,22 +62,22 @@ class Machine:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where `up` and `serve` listen, before and after each restart."""
+        """Returns where `up` and `serve` listen, before and after each restart."""
         return "127.0.0.1", self.port
 
     async def up(self, *, workers: int = 2) -> Command:
-        """Everything under one supervisor, with its own Postgres and without the practice carrier."""
+        """Starts everything under one supervisor, with its own Postgres and without the practice carrier."""
         return await self.command("up", "--no-simulator", "--port", str(self.port), "--workers", str(workers))
 
     async def serve(self, *, workers: int = 2, port: int = 0, **env: str) -> Command:
-        """The receiver alone, on our port or on *port*; *env* are variables such as ``POSTBACK_SPOOL``."""
+        """Starts the receiver alone, on *port* or ours; *env* are variables such as ``POSTBACK_SPOOL``."""
         self.web = await self.command(
             "serve", "--port", str(port or self.port), "--workers", str(workers), **env
         )
         return self.web
 
     async def database(self, **settings: str) -> Command:
-        """A Postgres that stays away when it is ended (`faults.database`); migrated the first time."""
+        """Starts and migrates a Postgres that stays away when it is ended (`faults.database`)."""
         given = [f"{name}={value}" for name, value in settings.items()]
         server = await self._start("database", ["faults.database", str(self.data_dir), *given])
         await server.ready()
@@ -86,7 +86,7 @@ class Machine:
         return server
 
     async def replicated(self, *, synchronous: bool) -> Pair:
-        """Two servers in the place of one, migrated, the second one following the first."""
+        """Starts two servers in the place of one, migrated, the second one following the first."""
         self.pair = Pair(self.directory, self._stack, synchronous=synchronous)
         self._env |= {"DATABASE_URL": self.pair.url, "POSTBACK_SECRET_KEY": SECRET_KEY}
         await self.pair.start()
@@ -95,7 +95,7 @@ class Machine:
         return self.pair
 
     async def simulate(self, port: int = 0) -> Command:
-        """The practice carrier, on *port* or where it was before; it calls back at our address."""
+        """Starts the practice carrier, on *port* or where it was before; it calls back at our address."""
         self._carrier_port = port or self._carrier_port
         callbacks = "http://{}:{}".format(*self.address)
         self.carrier = await self.command(
@@ -121,29 +121,29 @@ class Machine:
             yield api, control
 
     async def output(self, *arguments: str) -> str:
-        """What ``postback`` with *arguments* prints, for one that ends by itself."""
+        """Runs ``postback`` with *arguments* to its end; returns what it has printed."""
         started = await self._start(arguments[0], ["postback", *arguments])
         return await started.spoken()
 
     async def command(self, *arguments: str, **env: str) -> Command:
-        """``postback`` with *arguments*, when it says that it is ready."""
+        """Starts ``postback`` with *arguments*; returns when it says that it is ready."""
         started = await self._start(arguments[0], ["postback", *arguments], **env)
         await started.ready()
         return started
 
     async def program(self, module: str, *arguments: str, **env: str) -> Command:
-        """The same of a *module* of this package."""
+        """Starts *module* of this package in the same way."""
         started = await self._start(module, [module, *arguments], **env)
         await started.ready()
         return started
 
     async def background(self, *arguments: str, **env: str) -> Command:
-        """The same for a command that never says so."""
+        """Starts ``postback`` with *arguments*, and waits for nothing: some never say that they are ready."""
         return await self._start(arguments[0], ["postback", *arguments], **env)
 
     @property
     def database_url(self) -> str:
-        """Of the server that takes writes. Raises ``RuntimeError`` while none accepts connections."""
+        """Returns that of the server that takes writes. Raises ``RuntimeError`` while it is away."""
         if self.pair is not None:
             return self.pair.primary.url
         url = running_url(self.data_dir)
@@ -153,7 +153,7 @@ class Machine:
 
     @asynccontextmanager
     async def connection(self, within: float = PATIENCE, *, superuser: bool = False) -> AsyncIterator[Any]:
-        """A connection, as soon as there can be one; *superuser*: to one of `database`, as superuser.
+        """Yields a connection, as soon as there can be one; *superuser*: to one of `database`, as superuser.
 
         Raises ``TimeoutError``.
         """
@@ -171,7 +171,7 @@ class Machine:
             await connected.close()
 
     async def sent_messages(self, number: int = 2000) -> list[Known]:
-        """*number* messages that the carrier has accepted, so that reports may come on them."""
+        """Stores *number* messages that the carrier has accepted; returns them for reports to come on."""
         messages = known(number)
         await PostbackStore(self.database_url).prepare(messages)
         return messages
@@ -206,7 +206,7 @@ class Machine:
 
 @asynccontextmanager
 async def machine(**channel: Any) -> AsyncIterator[Machine]:
-    """An empty installation; all that it started ends with it, and its directory goes."""
+    """Yields an empty installation; all that it started ends with it, and its directory goes."""
     SCRATCH.mkdir(mode=0o700, exist_ok=True)
     # a socket's path is short; a working copy far down in the tree gets its directory elsewhere
     parent = SCRATCH if usable_for_socket(SCRATCH / "faults-12345678/data/pg18") else Path("/var/tmp")  # noqa: S108
