@@ -1,5 +1,6 @@
 """Who may ask, and for what."""
 
+from sqlalchemy import Column, DateTime, func
 from sqlmodel import Field, SQLModel
 
 from models.base import UUID, datetime, table_args, text_array, timestamp
@@ -27,9 +28,16 @@ class ApiKey(SQLModel, table=True):
 
 
 class SecretKeyCheck(SQLModel, table=True):
-    """A keyed hash of a constant: tells a wrong ``secret_key`` at start-up instead of at the first use."""
+    """A keyed hash of a constant: tells a wrong ``secret_key`` at start-up instead of at the first use.
+
+    ``since`` is when the key was first used as the first one, or when the column was made.
+    """
 
     __tablename__ = "secret_key_check"
     __table_args__ = table_args()
 
     fingerprint: bytes = Field(primary_key=True)
+    since: datetime = Field(
+        default=None,
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now()),
+    )

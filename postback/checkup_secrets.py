@@ -44,7 +44,7 @@ def secret_key(settings: Settings) -> Iterator[Finding]:
     if mode & 0o077:
         yield failure("secret key", f"{path} can be read by others", f"chmod 600 {path}")
     elif any(len(key) < SHORTEST for key in keys):
-        remedy = "take the old one out once nothing is left that was made with it"
+        remedy = "run: postback secrets rotate, which says when the old one may go"
         yield warning("secret key", f"an old one is shorter than {SHORTEST} characters", remedy)
     else:
         yield ok("secret key", f"{len(keys)} listed" if settings.secret_key else str(path))

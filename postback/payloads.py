@@ -1,18 +1,16 @@
 """``postback payloads`` and ``postback recompute``: reading again, and folding again, what is kept."""
 
 import asyncio
-import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 from uuid import UUID
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from postback import progress
 from postback.start import checked, configured, connected
 from receiver import moments, secrets
 from receiver import recompute as recomputing
@@ -22,8 +20,6 @@ from receiver.kept import Selection
 from receiver.media import store_of
 from receiver.replay import Replay
 from receiver.replayed import Change, Summary
-
-Part = TypeVar("Part")
 
 #: messages shown one by one; the rest is in the counts
 SHOWN = 50
@@ -72,11 +68,11 @@ async def _replay(settings: Settings, selection: Selection, *, dry_run: bool, ra
     total = await replaying.count(selection)
     parts = replaying.predict(selection) if dry_run else replaying.run(selection, rate=rate)
     summary = Summary()
-    with _progress() as progress:
-        bar = progress.add_task("dry run" if dry_run else "replay", total=total)
-        async for part in _until_stopped(parts):
+    with progress.bar() as shown:
+        bar = shown.add_task("dry run" if dry_run else "replay", total=total)
+        async for part in progress.until_stopped(parts):
             summary.add(part)
-            progress.update(bar, completed=len(summary.payloads))
+            shown.update(bar, completed=len(summary.payloads))
     _report(summary, dry_run=dry_run)
     if len(summary.payloads) < total:
         last = max(summary.payloads, default=None)
@@ -131,32 +127,16 @@ async def _recompute(settings: Settings, after: UUID) -> None:
             yield stretch
         ended = True
 
-    with _progress() as progress:
-        bar = progress.add_task("recompute", total=total)
-        async for stretch in _until_stopped(stretches()):
+    with progress.bar() as shown:
+        bar = shown.add_task("recompute", total=total)
+        async for stretch in progress.until_stopped(stretches()):
             done, last = done + stretch.looked_at, stretch.last
             changes.extend(stretch.changes)
-            progress.update(bar, completed=done)
+            shown.update(bar, completed=done)
     _report_changes(changes, dry_run=False)
     if not ended:
         print(f"Stopped; go on with: postback recompute --after {last}", file=sys.stderr)
         sys.exit(130)
-
-
-async def _until_stopped(parts: AsyncIterator[Part]) -> AsyncIterator[Part]:
-    """*parts* until SIGINT or SIGTERM, which let the one that is being worked on come to its end."""
-    stop = asyncio.Event()
-    for sent in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(sent, stop.set)
-    async for part in parts:
-        yield part
-        if stop.is_set():
-            return
-
-
-def _progress() -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
 def _moment(option: str, text: str | None) -> datetime | None:

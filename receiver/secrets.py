@@ -60,12 +60,27 @@ class Secrets:
                 return _cipher(key).decrypt(value[:_NONCE], value[_NONCE:], purpose.encode())
         raise Undecryptable("it was encrypted under a key that secret_key no longer lists")
 
+    def renewed(self, purpose: str, value: bytes) -> bytes | None:
+        """Returns under the first key what `encrypt` has made under another one; None where it is that one.
+
+        Raises ``Undecryptable``.
+        """
+        with suppress(InvalidTag):
+            _cipher(self._keys[0]).decrypt(value[:_NONCE], value[_NONCE:], purpose.encode())
+            return None
+        return self.encrypt(purpose, self.decrypt(purpose, value))
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What tells the first key in `SecretKeyCheck`."""
+        return _fingerprint(self._keys[0])
+
     async def check(self, engine: AsyncEngine) -> None:
         """Raises ``ConfigError`` where none of the keys has ever been used with this database.
 
         A database that knows no key learns the first one; so does one that knows another of them.
         """
-        prints = [_keyed_hash(key, "fingerprint", b"postback") for key in self._keys]
+        prints = [_fingerprint(key) for key in self._keys]
         async with engine.begin() as connection:
             known = set((await connection.scalars(select(SecretKeyCheck.fingerprint))).all())
             if known and known.isdisjoint(prints):
@@ -129,6 +144,10 @@ def _make(path: Path) -> None:
 
 def _keyed_hash(key: bytes, purpose: str, value: bytes) -> bytes:
     return hmac.digest(key, purpose.encode() + b"\0" + value, "sha256")
+
+
+def _fingerprint(key: bytes) -> bytes:
+    return _keyed_hash(key, "fingerprint", b"postback")
 
 
 def _cipher(key: bytes) -> AESGCM:

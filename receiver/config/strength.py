@@ -31,5 +31,5 @@ def check_secret_keys(keys: Sequence[str]) -> None:
     if keys and len(keys[0]) < SHORTEST:
         raise ConfigError(
             f"secret_key is shorter than {SHORTEST} characters and can be guessed; make one with: postback "
-            "secrets key, and list it in front of the old one."
+            "secrets key, list it in front of the old one and run: postback secrets rotate"
         )

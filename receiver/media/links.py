@@ -21,8 +21,8 @@ PREFIX = "/media/"
 FOR_CARRIERS = timedelta(days=7)
 #: how far ahead a send may be put off at its carrier, as far as its files' addresses go
 LONGEST_AHEAD = timedelta(days=366)
-#: seconds: addresses that are made within this time are the same, and stay in caches
-_STEP = 3600
+#: addresses that are made within this time are the same, and stay in caches
+STEP = timedelta(hours=1)
 _LASTING, _ENDING = "media", "media until"
 _LONGEST_STEM = 64
 _SEAL = re.compile(r"(?:([0-9]{1,12})\.)?([0-9a-f]{64})")
@@ -55,7 +55,8 @@ class Links:
         """Returns the file's address under ``public_url``, else under *base*, else without a host. It ends up
         to an hour after `lifetime` from now, and not before *until*."""
         ends = max(time.time() + self.lifetime.total_seconds(), until.timestamp() if until else 0.0)
-        seconds = math.ceil(ends / _STEP) * _STEP
+        step = STEP.total_seconds()
+        seconds = int(math.ceil(ends / step) * step)
         seal = self._secrets.keyed_hash(_ENDING, _signed(file_id, name, seconds)).hex()
         return self._address(file_id, f"{seconds}.{seal}", name, base)
 

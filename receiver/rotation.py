@@ -1,0 +1,202 @@
+"""A new first ``secret_key``: what is encrypted is encrypted anew, and what else still needs an older key.
+
+Hashes and signatures cannot be made anew: what they were made of is not kept, or lies with somebody else.
+They are told by the moment when the first key was first used with the database: what was made before needs an
+older key.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import String, cast, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlmodel import col
+
+from models import ApiKey, File, OptOutEntry, Payload, SecretKeyCheck, Subscriber, Template
+from receiver.config import Settings
+from receiver.media.links import FOR_CARRIERS, PREFIX, STEP
+from receiver.partitions import first_id
+from receiver.secrets import Secrets, Undecryptable
+from receiver.subscribers import PURPOSE
+
+#: subscribers of one transaction
+BATCH = 100
+#: names in a sentence; of more it is told how many
+MOST_NAMES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One transaction's worth of subscribers: *renewed* of *looked_at* had a secret under an older key, and
+    *lost* have one that signs and that no listed key can read."""
+
+    looked_at: int
+    renewed: int
+    lost: Sequence[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """*what* still needs an older key, and *until* when, in words that say what to do about it."""
+
+    what: str
+    until: str
+
+
+async def count(engine: AsyncEngine) -> int:
+    """Returns the number of subscribers."""
+    async with engine.connect() as connection:
+        return (await connection.execute(select(func.count()).select_from(Subscriber))).scalar_one()
+
+
+async def renewed(engine: AsyncEngine, keys: Secrets) -> AsyncIterator[Part]:
+    """Encrypts the secrets of subscribers under the first key, a transaction for each part.
+
+    What is encrypted under it already is left alone, so that it may be stopped and repeated at any time.
+    """
+    last: UUID | None = None
+    while True:
+        async with engine.begin() as connection:
+            rows = await _some(connection, last)
+            if not rows:
+                return
+            part = await _renew(connection, keys, rows)
+        last = rows[-1].id
+        yield part
+
+
+async def needs(engine: AsyncEngine, keys: Secrets, settings: Settings) -> list[Need]:
+    """Returns what was made with an older key than the first, cannot be made anew, and may still be used."""
+    async with engine.connect() as connection:
+        first = select(col(SecretKeyCheck.since)).where(col(SecretKeyCheck.fingerprint) == keys.fingerprint)
+        since = (await connection.execute(first)).scalar_one()
+        found = [
+            await _api_keys(connection, since),
+            await _files(connection, since, settings.media_url_days),
+            await _templates(connection, since),
+            await _unverified(connection, since, settings.retention.payloads),
+            await _erased(connection, since),
+        ]
+    return [need for need in found if need]
+
+
+async def _some(connection: AsyncConnection, last: UUID | None) -> Sequence[Any]:
+    query = select(
+        col(Subscriber.id), col(Subscriber.secret), col(Subscriber.previous_secret),
+        col(Subscriber.previous_until), col(Subscriber.earlier_secrets), col(Subscriber.earlier_until),
+    )  # fmt: skip
+    if last is not None:
+        query = query.where(col(Subscriber.id) > last)
+    return (await connection.execute(query.order_by(col(Subscriber.id)).limit(BATCH).with_for_update())).all()
+
+
+async def _renew(connection: AsyncConnection, keys: Secrets, rows: Sequence[Any]) -> Part:
+    now, changed, lost = datetime.now(UTC), 0, []
+    for row in rows:
+        anew = _Anew(keys, now)
+        values = {
+            "secret": anew.of(row.secret, None),
+            "previous_secret": row.previous_secret and anew.of(row.previous_secret, row.previous_until),
+            "earlier_secrets": [
+                anew.of(one, until) for one, until in zip(row.earlier_secrets, row.earlier_until, strict=True)
+            ],
+        }
+        if anew.made:
+            changed += 1
+            await connection.execute(update(Subscriber).where(col(Subscriber.id) == row.id).values(values))
+        if anew.lost:
+            lost.append(row.id)
+    return Part(len(rows), changed, lost)
+
+
+class _Anew:
+    """The secrets of one subscriber; *made* and *lost* count those that were encrypted anew, or cannot be."""
+
+    def __init__(self, keys: Secrets, now: datetime) -> None:
+        self._keys, self._now = keys, now
+        self.made = self.lost = 0
+
+    def of(self, secret: bytes, until: datetime | None) -> bytes:
+        try:
+            found = self._keys.renewed(PURPOSE, secret)
+        except Undecryptable:
+            # one whose time is over signs nothing any more, and may be older than the oldest key
+            self.lost += until is None or until > self._now
+            return secret
+        self.made += found is not None
+        return found or secret
+
+
+async def _api_keys(connection: AsyncConnection, since: datetime) -> Need | None:
+    expiry, now = col(ApiKey.expires_at), datetime.now(UTC)
+    query = select(col(ApiKey.name), expiry).where(
+        col(ApiKey.created_at) < since, col(ApiKey.revoked_at).is_(None), (expiry.is_(None)) | (expiry > now)
+    )
+    rows = (await connection.execute(query.order_by(col(ApiKey.id)))).all()
+    if not rows:
+        return None
+    ends = [row.expires_at for row in rows]
+    last = "" if None in ends else f", or wait until {_shown(max(ends))}, when the last of them ends"
+    named = _named([row.name for row in rows])
+    todo = "make others with `postback keys create`, hand them out and revoke these"
+    return Need(f"{len(rows)} API keys ({named})", f"{todo}{last}")
+
+
+async def _files(connection: AsyncConnection, since: datetime, days: int) -> Need | None:
+    ends = since + max(timedelta(days=days), FOR_CARRIERS) + STEP
+    query = select(func.count()).select_from(File).where(col(File.created_at) < since)
+    if ends <= datetime.now(UTC) or not (await connection.execute(query)).scalar_one():
+        return None
+    return Need(
+        f"addresses of files that were given out before {_shown(since)}",
+        f"wait until {_shown(ends)}, or a week longer than the latest send_at of what carriers still hold",
+    )
+
+
+async def _templates(connection: AsyncConnection, since: datetime) -> Need | None:
+    query = select(func.count()).where(
+        col(Template.id) < first_id(since),
+        cast(col(Template.content), String).regexp_match(f"{PREFIX}[0-9a-f-]{{36}}/"),
+    )
+    found = (await connection.execute(query)).scalar_one()
+    if not found:
+        return None
+    return Need(f"the files of {found} templates", "save these templates anew, and send with the new ones")
+
+
+async def _unverified(connection: AsyncConnection, since: datetime, days: int) -> Need | None:
+    query = select(func.count()).where(
+        col(Payload.state) == "unverified",
+        col(Payload.id) < first_id(since),
+        cast(col(Payload.headers), String).contains('"hmac:'),
+    )
+    found = (await connection.execute(query)).scalar_one()
+    if not found:
+        return None
+    todo = "mend their channel and run `postback payloads replay --state unverified`"
+    gone = f", or wait until {_shown(since + timedelta(days=days))}, when they are gone" if days else ""
+    return Need(f"{found} requests without proof, which keep a hash of their credential", f"{todo}{gone}")
+
+
+async def _erased(connection: AsyncConnection, since: datetime) -> Need | None:
+    hashed = col(OptOutEntry.contact_hash)
+    query = select(func.count(hashed.distinct())).where(hashed != b"", col(OptOutEntry.at) < since)
+    found = (await connection.execute(query)).scalar_one()
+    if not found:
+        return None
+    return Need(
+        f"the opt-outs of {found} erased people",
+        "without end: without the key they could be written to again; keep it listed, last",
+    )
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _shown(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
