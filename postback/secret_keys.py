@@ -38,20 +38,21 @@ def rotate() -> None:
 
 
 async def _rotate(settings: Settings, engine: AsyncEngine, keys: Secrets) -> None:
-    total, parts = await rotation.count(engine), []
+    subscribers, done = await rotation.subscribers(engine), []
     with progress.bar() as shown:
-        task = shown.add_task("subscribers", total=total)
-        async for part in progress.until_stopped(rotation.renewed(engine, keys)):
-            parts.append(part)
-            shown.update(task, completed=sum(one.looked_at for one in parts))
-    renewed, seen = sum(part.renewed for part in parts), sum(part.looked_at for part in parts)
-    print(f"secrets of subscribers: {renewed} encrypted anew, {seen - renewed} left as they were")
-    if seen < total:
+        task = shown.add_task("subscribers", total=len(subscribers))
+        async for one in progress.until_stopped(rotation.renewed(engine, keys, subscribers)):
+            done.append(one)
+            shown.update(task, completed=len(done))
+    renewed = sum(one.renewed for one in done)
+    print(f"secrets of subscribers: {renewed} encrypted anew, {len(done) - renewed} left as they were")
+    if len(done) < len(subscribers):
         print("Stopped; go on with: postback secrets rotate", file=sys.stderr)
         sys.exit(130)
-    for subscriber in (one for part in parts for one in part.lost):
+    lost = [one.subscriber for one in done if one.lost]
+    for subscriber in lost:
         print(f"subscriber {subscriber} has a secret that no listed key reads: list its key, or rotate it")
-    _tell(await rotation.needs(engine, keys, settings), lost=any(part.lost for part in parts))
+    _tell(await rotation.needs(engine, keys, settings), lost=bool(lost))
 
 
 def _tell(needs: list[rotation.Need], *, lost: bool) -> None:

@@ -8,7 +8,6 @@ older key.
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import String, cast, func, select, update
@@ -22,20 +21,18 @@ from receiver.partitions import first_id
 from receiver.secrets import Secrets, Undecryptable
 from receiver.subscribers import PURPOSE
 
-#: subscribers of one transaction
-BATCH = 100
 #: names in a sentence; of more it is told how many
 MOST_NAMES = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One transaction's worth of subscribers: *renewed* of *looked_at* had a secret under an older key, and
-    *lost* have one that signs and that no listed key can read."""
+class Done:
+    """What became of a subscriber: whether a secret of it was *renewed*, and whether one that signs is *lost*
+    because no listed key reads it."""
 
-    looked_at: int
-    renewed: int
-    lost: Sequence[UUID]
+    subscriber: UUID
+    renewed: bool
+    lost: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +43,21 @@ class Need:
     until: str
 
 
-async def count(engine: AsyncEngine) -> int:
-    """Returns the number of subscribers."""
+async def subscribers(engine: AsyncEngine) -> Sequence[UUID]:
+    """Returns the ids of all subscribers, the oldest first."""
     async with engine.connect() as connection:
-        return (await connection.execute(select(func.count()).select_from(Subscriber))).scalar_one()
+        return (await connection.scalars(select(col(Subscriber.id)).order_by(col(Subscriber.id)))).all()
 
 
-async def renewed(engine: AsyncEngine, keys: Secrets) -> AsyncIterator[Part]:
-    """Encrypts the secrets of subscribers under the first key, a transaction for each part.
+async def renewed(engine: AsyncEngine, keys: Secrets, wanted: Sequence[UUID]) -> AsyncIterator[Done]:
+    """Encrypts the secrets of the subscribers *wanted* under the first key, each in a transaction of its own.
 
     What is encrypted under it already is left alone, so that it may be stopped and repeated at any time.
     """
-    last: UUID | None = None
-    while True:
+    for subscriber in wanted:
         async with engine.begin() as connection:
-            rows = await _some(connection, last)
-            if not rows:
-                return
-            part = await _renew(connection, keys, rows)
-        last = rows[-1].id
-        yield part
+            done = await _renew(connection, keys, subscriber)
+        yield done
 
 
 async def needs(engine: AsyncEngine, keys: Secrets, settings: Settings) -> list[Need]:
@@ -83,33 +75,25 @@ async def needs(engine: AsyncEngine, keys: Secrets, settings: Settings) -> list[
     return [need for need in found if need]
 
 
-async def _some(connection: AsyncConnection, last: UUID | None) -> Sequence[Any]:
+async def _renew(connection: AsyncConnection, keys: Secrets, subscriber: UUID) -> Done:
+    mine = col(Subscriber.id) == subscriber
     query = select(
-        col(Subscriber.id), col(Subscriber.secret), col(Subscriber.previous_secret),
-        col(Subscriber.previous_until), col(Subscriber.earlier_secrets), col(Subscriber.earlier_until),
-    )  # fmt: skip
-    if last is not None:
-        query = query.where(col(Subscriber.id) > last)
-    return (await connection.execute(query.order_by(col(Subscriber.id)).limit(BATCH).with_for_update())).all()
-
-
-async def _renew(connection: AsyncConnection, keys: Secrets, rows: Sequence[Any]) -> Part:
-    now, changed, lost = datetime.now(UTC), 0, []
-    for row in rows:
-        anew = _Anew(keys, now)
-        values = {
-            "secret": anew.of(row.secret, None),
-            "previous_secret": row.previous_secret and anew.of(row.previous_secret, row.previous_until),
-            "earlier_secrets": [
-                anew.of(one, until) for one, until in zip(row.earlier_secrets, row.earlier_until, strict=True)
-            ],
-        }
-        if anew.made:
-            changed += 1
-            await connection.execute(update(Subscriber).where(col(Subscriber.id) == row.id).values(values))
-        if anew.lost:
-            lost.append(row.id)
-    return Part(len(rows), changed, lost)
+        col(Subscriber.secret), col(Subscriber.previous_secret), col(Subscriber.previous_until),
+        col(Subscriber.earlier_secrets), col(Subscriber.earlier_until),
+    ).where(mine).with_for_update(key_share=True)  # fmt: skip
+    row = (await connection.execute(query)).first()
+    if row is None:  # deleted meanwhile
+        return Done(subscriber, renewed=False, lost=False)
+    anew = _Anew(keys, datetime.now(UTC))
+    earlier = zip(row.earlier_secrets, row.earlier_until, strict=True)
+    values = {
+        "secret": anew.of(row.secret, None),
+        "previous_secret": row.previous_secret and anew.of(row.previous_secret, row.previous_until),
+        "earlier_secrets": [anew.of(one, until) for one, until in earlier],
+    }
+    if anew.made:
+        await connection.execute(update(Subscriber).where(mine).values(values))
+    return Done(subscriber, renewed=anew.made > 0, lost=anew.lost > 0)
 
 
 class _Anew:
