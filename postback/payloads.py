@@ -12,7 +12,7 @@ import typer
 
 from postback import progress
 from postback.start import checked, configured, connected
-from receiver import moments, secrets
+from receiver import db, kept, moments, secrets
 from receiver import recompute as recomputing
 from receiver.app import providers_of
 from receiver.config import ConfigError, Settings
@@ -26,11 +26,6 @@ SHOWN = 50
 STATES = ("applied", "duplicate", "quarantined", "unverified")
 
 app = typer.Typer(help="What carriers sent, as it is kept.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """A group of its own, although it has one command."""
 
 
 @app.command()
@@ -58,6 +53,46 @@ def replay(
         ids=[_id(text) for text in id_] if id_ else None,
     )
     asyncio.run(_replay(settings, selection, dry_run=dry_run, rate=rate))
+
+
+@app.command()
+def discard(
+    state: Annotated[str, typer.Option(help=f"Those in this state: {' or '.join(kept.DISCARDABLE)}.")],
+    channel: Annotated[str | None, typer.Option(help="Only those of this channel.")] = None,
+    before: Annotated[str | None, typer.Option(help="Received before this moment (RFC 3339).")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many would go, and remove none.")
+    ] = False,
+) -> None:
+    """Removes kept requests of which nothing was understood. What they said is lost."""
+    if state not in kept.DISCARDABLE:
+        raise ConfigError(
+            f'Payloads in the state "{state}" are not discarded; '
+            f"those in {' and '.join(kept.DISCARDABLE)} are."
+        )
+    settings = connected(configured())
+    begun = datetime.now(UTC)
+    until = min(_moment("--before", before) or begun, begun)
+    asyncio.run(_discard(settings, Selection(state=state, channel=channel, until=until), dry_run=dry_run))
+
+
+async def _discard(settings: Settings, selection: Selection, *, dry_run: bool) -> None:
+    await checked(settings)
+    async with db.connected(settings.database_url) as connection:
+        found = await kept.tally(connection, selection, settings.db_schema)
+        for one in found:
+            print(f"{one.channel}  {one.requests} {selection.state}, {one.size / (1 << 20):.1f} MiB")
+        if dry_run:
+            print(f"{sum(one.requests for one in found)} would be discarded")
+            return
+        gone = 0
+        with progress.bar() as shown:
+            task = shown.add_task("discard", total=sum(one.requests for one in found))
+            parts = kept.discard(connection, selection, settings.db_schema)
+            async for part in progress.until_stopped(parts):
+                gone += part
+                shown.update(task, completed=gone)
+    print(f"{gone} discarded")
 
 
 async def _replay(settings: Settings, selection: Selection, *, dry_run: bool, rate: float) -> None:

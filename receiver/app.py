@@ -6,14 +6,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 import structlog
-from sqlalchemy import func
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlmodel import col, select
+from sqlmodel import select
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
-from models import Payload
 from receiver import api, confirmations, db, generation, optouts, secrets, spool, spooled
 from receiver.api.context import Context
 from receiver.attachments import Attachments
@@ -44,7 +41,8 @@ from receiver.submit import Submit
 from receiver.subscribers import Subscribers
 from receiver.templates import Templates
 from receiver.turns import Turns
-from receiver.unverified import Stored, UnverifiedStore
+from receiver.unverified import UnverifiedStore
+from receiver.unverified_table import UnverifiedTable
 from receiver.webhooks import PREFIX, Webhooks
 
 log = structlog.get_logger()
@@ -83,11 +81,7 @@ class App:
             providers,
             self._ingest,
             keys,
-            UnverifiedStore(
-                lambda: _stored_unverified(self._engine),
-                largest,
-                away=lambda: self._ingest.away,
-            ),
+            UnverifiedStore(UnverifiedTable(self._engine), away=lambda: self._ingest.away),
             self._in_hand,
         )
         replies = Replies(settings, providers)
@@ -228,16 +222,3 @@ def _check_keys(channel: ChannelSettings) -> None:
                 f'Unknown configuration key "channels.{channel.name}.{key}"; '
                 f'the nearest known one is "{near[0]}".'
             )
-
-
-async def _stored_unverified(engine: AsyncEngine) -> Stored:
-    # none of these reads a body: its length stands in the row
-    sizes = (
-        func.octet_length(col(Payload.body)),
-        func.octet_length(col(Payload.query)),
-        func.pg_column_size(col(Payload.headers)),
-    )
-    size = func.coalesce(func.sum(sizes[0] + sizes[1] + sizes[2]), 0)
-    async with engine.connect() as connection:
-        found = await connection.execute(select(func.count(), size).where(col(Payload.state) == "unverified"))
-        return Stored(*found.one())

@@ -5,10 +5,10 @@ is the one that a setting asks for today.
 """
 
 import base64
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -115,6 +115,42 @@ async def page(
         )
         for row in rows
     ]
+
+
+#: states in which nothing has been understood of a request, so no event refers to it
+DISCARDABLE = ("unverified", "quarantined")
+#: payloads that one transaction removes
+_BATCH = 1000
+
+
+class Tally(NamedTuple):
+    """How many payloads of a channel, and the bytes of their bodies."""
+
+    channel: str
+    requests: int
+    size: int
+
+
+async def tally(connection: Connection, selection: Selection, schema: str) -> list[Tally]:
+    """What *selection* selects, by channel."""
+    where, values = _where(selection.conditions())
+    text = """SELECT p.channel, count(*), coalesce(sum(octet_length(p.body)), 0)::bigint
+              FROM postback.payload p"""
+    rows = await connection.fetch(qualified(text, schema) + where + " GROUP BY 1 ORDER BY 1", *values)
+    return [Tally(*row) for row in rows]
+
+
+async def discard(connection: Connection, selection: Selection, schema: str) -> AsyncIterator[int]:
+    """Removes what *selection* selects, the oldest first, and tells how many after each thousand. What
+    somebody reads again at this moment stays. Raises ``ValueError`` for a state that events may refer to."""
+    if selection.state not in DISCARDABLE:
+        raise ValueError(f"payloads in state {selection.state!r} are not discarded")
+    where, values = _where(selection.conditions())
+    chosen = f"""{where} ORDER BY p.id LIMIT {_BATCH} FOR UPDATE SKIP LOCKED"""
+    text = "DELETE FROM postback.payload WHERE id = ANY (ARRAY(SELECT p.id FROM postback.payload p{}))"
+    statement = qualified(text.format(chosen), schema)
+    while gone := int((await connection.execute(statement, *values)).rpartition(" ")[2]):
+        yield gone
 
 
 def _first_id(moment: datetime) -> UUID:

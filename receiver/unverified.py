@@ -1,26 +1,29 @@
-"""The bound on requests kept unproven: strangers must not fill the disk."""
+"""The room for requests that are kept unproven: strangers fill neither the disk nor each other's place."""
 
 import asyncio
+import ipaddress
 import time
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Sequence
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple, Protocol
+from uuid import UUID
 
-import structlog
-
-from receiver.commit import PATIENCE
-from receiver.metrics.definitions import UNVERIFIED_NOT_KEPT
+from receiver.metrics.definitions import UNVERIFIED_NOT_KEPT, UNVERIFIED_REMOVED
 from receiver.waiting import Waiting
 
-log = structlog.get_logger()
 _waiting = Waiting("unverified requests")
 
 #: seconds between two counts; in between, this process counts its own
 RECOUNT = 10.0
-#: bytes that this process may have added since the last count, if each of its requests was the largest that
-#: a channel takes; then it counts earlier
-STRIDE = 32 << 20
 #: seconds from a count that failed to the next
 RETRY = 1.0
+#: seconds for a count, and for removing what is too much
+TURN = 5.0
+#: of the room that a count finds, what all callers of one channel and of one network may take until the next
+OF_CHANNEL, OF_NETWORK = 0.75, 0.5
+#: of the whole room, what a count leaves free at least
+FREE = 0.05
 
 
 class Stored(NamedTuple):
@@ -29,53 +32,88 @@ class Stored(NamedTuple):
     requests: int = 0
     size: int = 0
 
+    def with_one(self, size: int) -> "Stored":
+        return Stored(self.requests + 1, self.size + size)
+
+    def within(self, other: "Stored", part: float = 1.0) -> bool:
+        return self.requests <= other.requests * part and self.size <= other.size * part
+
 
 CAPACITY = Stored(10_000, 256 << 20)
+#: what this process may have added since the last count; then it counts earlier
+STRIDE = Stored(1_000, 32 << 20)
+
+
+class Held(NamedTuple):
+    """An unproven request that is kept, without what is in it."""
+
+    id: UUID
+    channel: str
+    peer: str | None
+    size: int
+
+
+class Table(Protocol):
+    """As `receiver.unverified_table.UnverifiedTable`."""
+
+    async def count(self) -> Stored: ...
+
+    async def oldest(self) -> Sequence[Held]: ...
+
+    async def remove(self, ids: Collection[UUID]) -> int: ...
 
 
 class UnverifiedStore:
-    """Room for `CAPACITY` of payloads in state ``unverified``, over all processes: but for what each may add
-    between two counts, `STRIDE` or one request of *largest* bytes.
+    """Room for *capacity* of payloads in state ``unverified``, over all processes: but for what each may add
+    between two counts, `STRIDE` or one request.
 
-    *away* says that there is nobody to count: then it is the last count, and the number that this process
-    kept since. What waits in a spool meanwhile is bounded by `receiver.spool`.
+    A count removes what is more than the capacity less `FREE`, the oldest of the greediest network of the
+    greediest channel first. So nobody is kept out for good by others, and a flood replaces no more than that
+    in `RECOUNT` seconds. *away* says that there is nobody to count: then it is the last count, and what this
+    process kept since. What waits in a spool meanwhile is bounded by `receiver.spool`.
     """
 
     def __init__(
-        self,
-        count: Callable[[], Awaitable[Stored]],
-        largest: int,
-        capacity: Stored = CAPACITY,
-        away: Callable[[], bool] = lambda: False,
+        self, table: Table, capacity: Stored = CAPACITY, away: Callable[[], bool] = lambda: False
     ) -> None:
-        self._count, self._capacity, self._away = count, capacity, away
-        self._stride = max(1, STRIDE // largest)
-        self._counted, self._since = Stored(), 0
-        self._count_at, self._failed, self._full = 0.0, False, False
+        self._table, self._capacity, self._away = table, capacity, away
+        self._counted = Stored()
+        self._since: defaultdict[tuple[str, ...], Stored] = defaultdict(Stored)
+        self._count_at, self._failed = 0.0, False
         self._counting = asyncio.Lock()
 
-    async def reserve(self) -> bool:
-        """Whether one more may be kept."""
+    async def reserve(self, channel: str, peer: str | None, size: int) -> bool:
+        """Whether one more of *size* bytes may be kept."""
         # everybody waits for a count that is under way: those who did not would all add to the last one
         async with self._counting:
             if not self._away() and self._is_due():
                 await self._recount()
-            requests, size = self._counted
-            full = requests + self._since >= self._capacity.requests or size >= self._capacity.size
-            self._say(full)
-            if full:
+            shares = {(): 1.0, (channel,): OF_CHANNEL, (channel, network(peer)): OF_NETWORK}
+            kept = all(self._fits(name, size, part) for name, part in shares.items())
+            if not kept:
                 UNVERIFIED_NOT_KEPT.add()
                 return False
-            self._since += 1
+            for name in shares:
+                self._since[name] = self._since[name].with_one(size)
             return True
 
+    def _fits(self, name: tuple[str, ...], size: int, part: float) -> bool:
+        room = Stored(*(most - held for most, held in zip(self._capacity, self._counted, strict=True)))
+        if min(room) <= 0:
+            return False
+        held = self._since.get(name)
+        # the first one has its place however large it is
+        return held is None or held.with_one(size).within(room, part)
+
     def _is_due(self) -> bool:
-        return time.monotonic() >= self._count_at or (self._since >= self._stride and not self._failed)
+        early = not self._since.get((), Stored()).within(STRIDE) and not self._failed
+        return early or time.monotonic() >= self._count_at
 
     async def _recount(self) -> None:
         try:
-            async with asyncio.timeout(PATIENCE):
-                self._counted, self._since = await self._count(), 0
+            async with asyncio.timeout(TURN):
+                self._counted = await self._kept()
+            self._since.clear()
             self._failed = False
             _waiting.worked(self)
         except Exception as error:  # noqa: BLE001 - a pool fails in many ways that all mean the same
@@ -83,11 +121,60 @@ class UnverifiedStore:
             _waiting.failed(self, error)
         self._count_at = time.monotonic() + (RETRY if self._failed else RECOUNT)
 
-    def _say(self, full: bool) -> None:
-        """Once: who calls is a stranger, and may call often."""
-        if full and not self._full:
-            requests, size = self._counted
-            log.error("unverified requests are not kept any more", requests=requests, bytes=size)
-        elif self._full and not full:
-            log.warning("unverified requests are kept again")
-        self._full = full
+    async def _kept(self) -> Stored:
+        """What is kept once the greediest have lost what is too much."""
+        counted = await self._table.count()
+        if counted.within(self._capacity, 1 - FREE):
+            return counted
+        ids = await asyncio.to_thread(surplus, await self._table.oldest(), counted, self._capacity)
+        UNVERIFIED_REMOVED.add(amount=await self._table.remove(ids))
+        return await self._table.count()
+
+
+def network(peer: str | None) -> str:
+    """The network of an address, as one caller may have all of it: of IPv4 24 bits, of IPv6 48; empty where
+    *peer* is no address."""
+    try:
+        address = ipaddress.ip_address((peer or "").partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return str(ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False))
+
+
+def surplus(held: Sequence[Held], counted: Stored, capacity: Stored) -> list[UUID]:
+    """Those of *held*, oldest first, that have to go so that `FREE` of *capacity* is free. Each is the oldest
+    of the network that takes most of the channel that takes most; a request takes its part of the number and
+    its part of the bytes."""
+    channels: dict[str, dict[str, deque[Held]]] = defaultdict(lambda: defaultdict(deque))
+    taken: defaultdict[tuple[str, ...], float] = defaultdict(float)
+
+    def part(one: Held) -> float:
+        return 1 / capacity.requests + one.size / capacity.size
+
+    for one in held:
+        of = network(one.peer)
+        channels[one.channel][of].append(one)
+        for name in ((one.channel,), (one.channel, of)):
+            taken[name] += part(one)
+    heaps = {
+        channel: [(-taken[channel, of], of) for of in networks] for channel, networks in channels.items()
+    }
+    for heap in heaps.values():
+        heapify(heap)
+    gone: list[UUID] = []
+    left = counted
+    while heaps and not left.within(capacity, 1 - FREE):
+        channel = max(heaps, key=lambda name: taken[name,])
+        _, of = heappop(heaps[channel])
+        one = channels[channel][of].popleft()
+        gone.append(one.id)
+        left = Stored(left.requests - 1, left.size - one.size)
+        for name in ((channel,), (channel, of)):
+            taken[name] -= part(one)
+        if channels[channel][of]:
+            heappush(heaps[channel], (-taken[channel, of], of))
+        elif not heaps[channel]:
+            del heaps[channel]
+    return gone

@@ -27,6 +27,7 @@ from receiver.secrets import Secrets
 from receiver.sources import Source, sources
 from receiver.understand import aside, place_of, understood
 from receiver.unverified import UnverifiedStore
+from receiver.unverified_told import UnverifiedTold
 
 log = structlog.get_logger()
 
@@ -68,6 +69,7 @@ class Webhooks:
         in_hand: InHand,
     ) -> None:
         self._ingest, self._secrets, self._unverified = ingest, secrets, unverified
+        self._told = UnverifiedTold()
         self._in_hand = in_hand
         self._trusted_proxies = tuple(settings.trusted_proxies)
         from_each = sources(settings.channels, providers)
@@ -126,7 +128,7 @@ class Webhooks:
             return 200, b'{"status":"ok"}'  # carriers probe the address that they are given
         request = Request(scope["method"], scope["query_string"], headers, body, datetime.now(UTC))
         caller = Caller(request, peer)
-        if not _authentic(door, caller):
+        if not self._authentic(door, caller):
             await self._keep_unverified(door, caller)
             raise _Refused(401, "the request is not authentic")
         await self._store(door, caller)
@@ -174,12 +176,21 @@ class Webhooks:
         payload = self._payload(door, caller, state, reason)
         await self._put(door, Arrival(payload, door.source, events))
 
+    def _authentic(self, door: _Door, caller: Caller) -> bool:
+        try:
+            return authentic(caller, door.channel, door.provider)
+        except Exception as error:  # noqa: BLE001 - a signature that cannot even be read proves nothing
+            self._told.failed(place_of(error))
+            return False
+
     async def _keep_unverified(self, door: _Door, caller: Caller) -> None:
         payload = self._payload(door, caller, "unverified", "authentication failed")
-        if not await self._unverified.reserve():
+        size = len(payload.body) + len(payload.query) + len(payload.headers)
+        kept = await self._unverified.reserve(door.channel.name, caller.peer, size)
+        self._told.heard(door.channel.name, caller.peer, kept=kept)
+        if not kept:
             raise _Refused(503, "too many unverified requests are kept", **{"retry-after": "60"})
         await self._put(door, Arrival(payload, door.source))
-        log.warning("unverified", channel=door.channel.name, peer=caller.peer)
 
     async def _put(self, door: _Door, arrival: Arrival) -> None:
         try:
@@ -201,14 +212,6 @@ class Webhooks:
             peer=caller.peer,
             received_at=request.received_at,
         )
-
-
-def _authentic(door: _Door, caller: Caller) -> bool:
-    try:
-        return authentic(caller, door.channel, door.provider)
-    except Exception as error:  # noqa: BLE001 - a signature that cannot even be read proves nothing
-        log.error("authentication failed to run", channel=door.channel.name, error=place_of(error))
-        return False
 
 
 def _headers(scope: Scope) -> dict[str, str]:

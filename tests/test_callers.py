@@ -3,7 +3,6 @@
 import base64
 import ipaddress
 import json
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -16,7 +15,7 @@ from receiver.config import ChannelSettings
 from receiver.providers.sinch_mms import SinchMms
 from receiver.secrets import Secrets
 from tests.support.beds import Bed
-from tests.support.receiver import CHANNEL, TOKEN, Receiver, copied, empty, running
+from tests.support.receiver import CHANNEL, TOKEN, copied, empty, running
 from tests.support.store import postback
 
 DELIVERED = orjson.dumps(postback("N102", "MMSMT7Qx2LmZp"))
@@ -243,48 +242,3 @@ async def test_a_request_that_fails_its_check_is_kept_apart_with_its_signature(d
         kept = orjson.loads(payload["headers"])
         assert ("v1=abc", True) == (kept["x-signature"], kept["authorization"].startswith("hmac:"))
         assert [] == await receiver.rows("SELECT id FROM postback.message")
-
-
-async def test_strangers_cannot_fill_the_disk(database_url: str) -> None:
-    async with running(database_url, {CHANNEL: {**OPEN, "bearer": "right"}}) as receiver:
-        await receiver.rows(
-            """INSERT INTO postback.payload
-                   (id, channel, state, method, query, headers, body, received_at, message_ids)
-               SELECT gen_random_uuid(), 'x', 'unverified', 'POST', '', '{}', '', now(), '{}'
-               FROM generate_series(1, 9999)""",
-        )
-        refused = [await receiver.client.post(receiver.hook(), content=DELIVERED) for _ in range(2)]
-        headers = {"authorization": "Bearer right"}
-        proven = await receiver.client.post(receiver.hook(), content=DELIVERED, headers=headers)
-
-        assert [401, 503, 200] == [answer.status_code for answer in (*refused, proven)]
-        assert "60" == refused[1].headers["retry-after"]
-        [count] = await receiver.rows("SELECT count(*) FROM postback.payload WHERE state = 'unverified'")
-        assert 10_000 == count["count"]
-
-
-async def test_strangers_cannot_fill_the_disk_with_a_few_large_bodies(
-    database_url: str, tmp_path: Path
-) -> None:
-    async with running(database_url, {CHANNEL: {**OPEN, "bearer": "right"}}, data_dir=tmp_path) as receiver:
-        before = await not_kept(receiver)
-        await receiver.rows(
-            """INSERT INTO postback.payload
-                   (id, channel, state, method, query, headers, body, received_at, message_ids)
-               SELECT gen_random_uuid(), 'x', 'unverified', 'POST', '', '{}',
-                   convert_to(repeat('x', 8 << 20), 'UTF8'), now(), '{}'
-               FROM generate_series(1, 32)""",
-        )
-        unproven = await receiver.client.post(receiver.hook(), content=DELIVERED)
-        headers = {"authorization": "Bearer right"}
-        proven = await receiver.client.post(receiver.hook(), content=DELIVERED, headers=headers)
-
-        assert [503, 200] == [unproven.status_code, proven.status_code]
-        assert "60" == unproven.headers["retry-after"]
-        assert before + 1 == await not_kept(receiver)
-
-
-async def not_kept(receiver: Receiver) -> float:
-    page = (await receiver.client.get(f"{receiver.url}/metrics")).text
-    [line] = [line for line in page.splitlines() if line.startswith("postback_unverified_not_kept_total")]
-    return float(line.split()[1])

@@ -43,6 +43,11 @@ UNVERIFIED_NOT_KEPT = Counter(
     "Requests with the right token and a wrong proof that were answered 503: as many as may be are kept.",
     counts=defaultdict(float, {(): 0.0}),
 )
+UNVERIFIED_REMOVED = Counter(
+    "postback_unverified_removed",
+    "Kept requests with the right token and a wrong proof that made room: the oldest of the greediest.",
+    counts=defaultdict(float, {(): 0.0}),
+)
 PAYLOADS = Counter(
     "postback_payloads",
     "Carriers' requests stored, by the state they were kept in.",
@@ -130,6 +135,7 @@ INSTRUMENTS: dict[str, Instrument] = by_name(
         ACKNOWLEDGEMENT_SECONDS,
         AUTHENTICATION_FAILURES,
         UNVERIFIED_NOT_KEPT,
+        UNVERIFIED_REMOVED,
         PAYLOADS,
         REPORTS,
         REPORT_LAG_SECONDS,
