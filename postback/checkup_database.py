@@ -122,14 +122,29 @@ async def _contents(connection: Connection, settings: Settings) -> AsyncIterator
 
 
 async def _secret_key(connection: Connection, settings: Settings) -> Finding:
-    known = await connection.fetch(f'SELECT fingerprint FROM "{settings.db_schema}".secret_key_check')  # noqa: S608
+    known = await connection.fetch(
+        f'SELECT fingerprint, since FROM "{settings.db_schema}".secret_key_check'  # noqa: S608
+    )
     try:
         keys = secrets.load(settings)
     except ConfigError as error:
         return failure("secret key used", str(error), "")
-    if known and not any(keys.matches("fingerprint", b"postback", row["fingerprint"]) for row in known):
+    listed = [row for row in known if keys.matches("fingerprint", b"postback", row["fingerprint"])]
+    if known and not listed:
         remedy = "put the right one back, or list it after the new one"
         return failure("secret key used", "not one that this database was used with", remedy)
+    if len(listed) < len(known):
+        since = next((row["since"] for row in listed if row["fingerprint"] == keys.fingerprint), None)
+        people = await connection.fetchval(
+            f"""SELECT count(DISTINCT contact_hash) FROM "{settings.db_schema}".opt_out_entry
+                WHERE contact_hash <> '' AND at < coalesce($1::timestamptz, 'infinity')""",  # noqa: S608
+            since,
+        )
+        if people:
+            said = (
+                f"a key is listed no more, and opt-outs of {people} erased people may have been made with it"
+            )
+            return warning("secret key used", said, "list it again, last: else they may be written to")
     return ok("secret key used", "the database knows it" if known else "not used with this database yet")
 
 

@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import select
 
 from models import Subscriber
+from postback import checkup_database
+from postback.checkup import Finding, Level
 from receiver import auth, rotation
 from receiver import db as databases
 from receiver.config import Settings, settings
@@ -192,6 +194,25 @@ async def test_what_was_made_with_the_new_key_needs_no_older_one(
         assert 200 == answer.status_code
 
 
+async def test_a_key_that_left_although_erased_people_need_it_is_missed_by_the_doctor(
+    engine: AsyncEngine, database_url: str, db: asyncpg.Connection
+) -> None:
+    await used(engine, OLD)
+    await _erased(db)
+    await used(engine, NEW, OLD)
+    both, alone = _settings(database_url), _settings(database_url, secret_key=[NEW])
+    found = {listed: await _looked_at(given) for listed, given in (("both", both), ("alone", alone))}
+
+    assert Level.OK is found["both"].level
+    assert Level.WARNING is found["alone"].level
+    assert "opt-outs of 1 erased people" in found["alone"].said
+    assert found["alone"].remedy.startswith("list it again")
+
+    await db.execute("DELETE FROM postback.opt_out_entry")
+    await _erased(db)  # since the new key is in use
+    assert Level.OK is (await _looked_at(alone)).level
+
+
 def test_a_single_key_is_told_what_to_do_first(database_url: str, tmp_path: Path) -> None:
     code, output, errors = run(
         "secrets", "rotate", cwd=tmp_path, DATABASE_URL=database_url, POSTBACK_SECRET_KEY=NEW
@@ -204,6 +225,12 @@ def test_a_single_key_is_told_what_to_do_first(database_url: str, tmp_path: Path
 
 def _settings(database_url: str, **more: Any) -> Settings:
     return settings({"database_url": database_url, "secret_key": [NEW, OLD], "channels": CHANNELS, **more})
+
+
+async def _looked_at(given: Settings) -> Finding:
+    """What the doctor says of the keys that the database was used with."""
+    found = [one async for one in checkup_database.examine(given) if one.check == "secret key used"]
+    return found[0]
 
 
 async def _erased(db: asyncpg.Connection) -> None:
