@@ -110,6 +110,54 @@ def test_no_mistake_in_a_channel_quotes_its_value(provider: str) -> None:
     assert [] == [one for one in said if quoted(one[2])]
 
 
+@pytest.mark.parametrize(
+    "toml",
+    [
+        "secret_key = Sesame Xanadu",
+        'secret_key = "SesameXanadu',
+        "secret_key = 'SesameXanadu' 'SesameXanadu'",
+        'secret_key = "Sesame\\Xanadu"',
+        'secret_key = ["SesameXanadu"',
+        'secret_key = "SesameXanadu"\nsecret_key = "SesameXanadu"',
+        '[channels]\napi_key = "SesameXanadu"',
+        '[channels.us]\nprovider = "swift"\napi_key = SesameXanadu',
+        "database_url = postgresql://user:SesameXanadu@db/x",
+        'secret_key = "Sesame\udcffXanadu"',
+    ],
+)
+def test_no_mistake_in_the_toml_quotes_a_credential(
+    toml: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "postback.toml"
+    path.write_text(toml, encoding="utf-8", errors="surrogateescape")
+    monkeypatch.setenv("POSTBACK_CONFIG", str(path))
+    with pytest.raises(ConfigError) as refused:
+        config.load()
+
+    assert [] == quoted(str(refused.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "json_"),
+    [
+        ("POSTBACK_CHANNELS", '{"us": SesameXanadu}'),
+        ("POSTBACK_CHANNELS", '["SesameXanadu"]'),
+        ("POSTBACK_CHANNELS", '{"SesameXanadu"'),
+        ("POSTBACK_SECRET_KEY", '["SesameXanadu'),
+        ("POSTBACK_SECRET_KEY", "[SesameXanadu]"),
+        ("POSTBACK_RETENTION", '{"days": SesameXanadu}'),
+    ],
+)
+def test_no_mistake_in_the_json_of_a_variable_quotes_a_credential(
+    name: str, json_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, json_)
+    with pytest.raises(ConfigError) as refused:
+        config.settings({})
+
+    assert [] == quoted(str(refused.value))
+
+
 @pytest.mark.parametrize("key", ["database_url", "listen_url"])
 async def test_no_sentence_on_a_database_quotes_a_password_however_odd(key: str, free_port: int) -> None:
     at = f"127.0.0.1:{free_port}"
