@@ -133,7 +133,7 @@ async def _secret_key(connection: Connection, settings: Settings) -> Finding:
     if known and not listed:
         remedy = "put the right one back, or list it after the new one"
         return failure("secret key used", "not one that this database was used with", remedy)
-    if len(listed) < len(known):
+    if not all(keys.knows(row["fingerprint"]) for row in known):
         since = next((row["since"] for row in listed if row["fingerprint"] == keys.fingerprint), None)
         people = await connection.fetchval(
             f"""SELECT count(DISTINCT contact_hash) FROM "{settings.db_schema}".opt_out_entry
@@ -144,7 +144,7 @@ async def _secret_key(connection: Connection, settings: Settings) -> Finding:
             said = (
                 f"a key is listed no more, and opt-outs of {people} erased people may have been made with it"
             )
-            return warning("secret key used", said, "list it again, last: else they may be written to")
+            return warning("secret key used", said, "list it as opt_out_keys: else they may be written to")
     return ok("secret key used", "the database knows it" if known else "not used with this database yet")
 
 

@@ -176,7 +176,7 @@ def _without_arguments(words: str) -> str:
 
 def credentials(settings: Settings) -> Iterator[str]:
     """Yields every secret of *settings*, also as URLs and headers write it."""
-    yield from settings.secret_key
+    yield from (*settings.secret_key, *settings.opt_out_keys)
     for url in filter(None, (settings.database_url, settings.listen_url)):
         yield from _of_database(url)
     for url in (settings.media_store, settings.public_url):

@@ -16,8 +16,6 @@ from receiver.keywords import Meaning, Verdict
 from receiver.rows import ConsentRow, new_id
 from receiver.secrets import Secrets
 
-_PURPOSE = "contact"
-
 
 @dataclass(frozen=True, slots=True)
 class OptOuts:
@@ -45,7 +43,7 @@ class OptOuts:
         return [
             digest
             for spelling in phone.spellings(contact)
-            for digest in self.secrets.keyed_hashes(_PURPOSE, spelling.encode())
+            for digest in self.secrets.contact_hashes(spelling.encode())
         ]
 
     def hash(self, contact: str) -> bytes:

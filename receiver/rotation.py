@@ -62,6 +62,7 @@ async def renewed(engine: AsyncEngine, keys: Secrets, wanted: Sequence[UUID]) ->
 
 async def needs(engine: AsyncEngine, keys: Secrets, settings: Settings) -> list[Need]:
     """Returns what was made with an older key than the first, cannot be made anew, and may still be used."""
+    found_anyway = set(settings.secret_key[1:]) <= set(settings.opt_out_keys)
     async with engine.connect() as connection:
         first = select(col(SecretKeyCheck.since)).where(col(SecretKeyCheck.fingerprint) == keys.fingerprint)
         since = (await connection.execute(first)).scalar_one()
@@ -70,7 +71,7 @@ async def needs(engine: AsyncEngine, keys: Secrets, settings: Settings) -> list[
             await _files(connection, since, settings.media_url_days),
             await _templates(connection, since),
             await _unverified(connection, since, settings.retention.payloads),
-            await _erased(connection, since),
+            None if found_anyway else await _erased(connection, since),
         ]
     return [need for need in found if need]
 
@@ -173,7 +174,7 @@ async def _erased(connection: AsyncConnection, since: datetime) -> Need | None:
         return None
     return Need(
         f"the opt-outs of {found} erased people",
-        "without end: without the key they could be written to again; keep it listed, last",
+        "without end, or they could be written to again: list it as opt_out_keys, where it does nothing else",
     )
 
 

@@ -30,11 +30,12 @@ class Undecryptable(Exception):
 
 
 class Secrets:
-    """The keys, in the order of the setting."""
+    """The keys, in the order of the setting; *opt_out_keys* find opt-outs of erased people and no more."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str], opt_out_keys: Sequence[str] = ()) -> None:
         check_secret_keys(keys)
         self._keys = tuple(key.encode() for key in keys)
+        self._opt_out_keys = tuple(key.encode() for key in opt_out_keys)
 
     def keyed_hash(self, purpose: str, value: bytes) -> bytes:
         """32 bytes (HMAC-SHA-256). *purpose* keeps hashes of one kind from being taken for another."""
@@ -43,6 +44,15 @@ class Secrets:
     def keyed_hashes(self, purpose: str, value: bytes) -> list[bytes]:
         """The same under every key, the first one's first: for looking up what an older key may have made."""
         return [_keyed_hash(key, purpose, value) for key in self._keys]
+
+    def contact_hashes(self, value: bytes) -> list[bytes]:
+        """Returns what stands for the erased number *value* under every key, those for opt-outs included."""
+        return [_keyed_hash(key, "contact", value) for key in (*self._keys, *self._opt_out_keys)]
+
+    def knows(self, fingerprint: bytes) -> bool:
+        """Returns whether *fingerprint* is that of a key here, one for opt-outs included."""
+        known = [_fingerprint(key) for key in (*self._keys, *self._opt_out_keys)]
+        return any(hmac.compare_digest(fingerprint, one) for one in known)
 
     def matches(self, purpose: str, value: bytes, digest: bytes) -> bool:
         """Whether *digest* was made of *value* under any key; constant time in *value*."""
@@ -100,7 +110,7 @@ def make() -> str:
 
 def load(settings: Settings) -> Secrets:
     """The keys of *settings*. Raises ``ConfigError``."""
-    return Secrets(configured(settings))
+    return Secrets(configured(settings), settings.opt_out_keys)
 
 
 def configured(settings: Settings) -> list[str]:

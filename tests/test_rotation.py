@@ -194,6 +194,37 @@ async def test_what_was_made_with_the_new_key_needs_no_older_one(
         assert 200 == answer.status_code
 
 
+async def test_an_old_key_for_opt_outs_finds_the_erased_and_is_accepted_for_nothing_else(
+    engine: AsyncEngine, database_url: str, tmp_path: Path
+) -> None:
+    contact = "+12065550123"
+    async with running(database_url, secret_key=[OLD]) as receiver:
+        headers = {"Authorization": f"Bearer {receiver.key}"}
+        opted_out = await receiver.client.put(f"{receiver.url}/v1/opt-outs/*/{contact}", headers=headers)
+        assert 200 == opted_out.status_code, opted_out.text
+    variables = {"DATABASE_URL": database_url, "POSTBACK_SECRET_KEY": OLD}
+    code, _, errors = run("erase", contact, "--yes", cwd=tmp_path, **variables)
+    assert 0 == code, errors
+    both = await used(engine, NEW, OLD)
+
+    needed = await rotation.needs(engine, both, _settings(database_url))
+    assert "the opt-outs of 1 erased people" in [need.what for need in needed]
+    covered = await rotation.needs(engine, both, _settings(database_url, opt_out_keys=[OLD]))
+    assert [need for need in needed if "erased" not in need.what] == covered
+
+    sent, refused = [], []
+    for keys in ([OLD], []):
+        async with running(database_url, secret_key=[NEW], opt_out_keys=keys) as receiver:
+            answer = await receiver.client.get(f"{receiver.url}/v1/messages", headers=headers)
+            refused.append(answer.status_code)
+            own = {"Authorization": f"Bearer {receiver.key}"}
+            send = {"to": contact, "text": "Hi", "channel": CHANNEL}
+            answer = await receiver.client.post(f"{receiver.url}/v1/messages", json=send, headers=own)
+            sent += [message["status"] for message in answer.json()["data"]]
+    assert ["rejected", "accepted"] == sent
+    assert [401, 401] == refused
+
+
 async def test_a_key_that_left_although_erased_people_need_it_is_missed_by_the_doctor(
     engine: AsyncEngine, database_url: str, db: asyncpg.Connection
 ) -> None:
@@ -206,7 +237,9 @@ async def test_a_key_that_left_although_erased_people_need_it_is_missed_by_the_d
     assert Level.OK is found["both"].level
     assert Level.WARNING is found["alone"].level
     assert "opt-outs of 1 erased people" in found["alone"].said
-    assert found["alone"].remedy.startswith("list it again")
+    assert found["alone"].remedy.startswith("list it as opt_out_keys")
+    aside = _settings(database_url, secret_key=[NEW], opt_out_keys=[OLD])
+    assert Level.OK is (await _looked_at(aside)).level
 
     await db.execute("DELETE FROM postback.opt_out_entry")
     await _erased(db)  # since the new key is in use

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     opt_out_groups: list[list[str]] = []
     trusted_proxies: Networks = []
     secret_key: Strings = []
+    opt_out_keys: Strings = []
     spool: bool = True
     listen_url: str = ""
     metrics_listen: Listening = ""

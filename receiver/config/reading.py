@@ -45,6 +45,8 @@ def settings(values: dict[str, Any]) -> Settings:
     except SettingsError as error:
         raise ConfigError(mistakes.of_json(error)) from None
     check_secret_keys(loaded.secret_key)
+    if not all(loaded.opt_out_keys):
+        raise ConfigError("opt_out_keys has an empty key; give it a value or leave it out.")
     for one in loaded.channels.values():
         channel.check(one)
     if loaded.public_url and not loaded.public_url.lower().startswith(("http://", "https://")):
