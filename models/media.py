@@ -12,14 +12,17 @@ class Media(SQLModel, table=True):
     which the carrier fetches an outbound one. Of a file that we hold, ``id`` is that of its `File`, and
     ``url`` is ours.
 
-    A pending file is fetched at ``next_at``; while somebody does, that is when another one may. ``reason`` is
-    why the last of the ``attempts`` was in vain.
+    A pending file is fetched at ``next_at``, in turns with those of other channels: *channel* is that of its
+    message, None where the version before stored it. While somebody does, that is when another one may.
+    ``reason`` is why the last of the ``attempts`` was in vain.
     """
 
     __tablename__ = "media"
     __table_args__ = table_args(
         Index("media_id", "id"),
+        # of the version before, which runs beside this one
         Index("media_due", "next_at", postgresql_where=text("state = 'pending'")),
+        Index("media_due_by_channel", "channel", "next_at", postgresql_where=text("state = 'pending'")),
         postgresql_partition_by="RANGE (message_id)",
     )
 
@@ -34,6 +37,7 @@ class Media(SQLModel, table=True):
     next_at: datetime | None = timestamp(nullable=True)
     reason: str | None
     text: str | None
+    channel: str | None
 
 
 class File(SQLModel, table=True):

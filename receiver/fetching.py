@@ -43,7 +43,7 @@ LEASE = timedelta(seconds=FETCH_DEADLINE + 90)
 @dataclass(frozen=True, slots=True)
 class Pace:
     """*look*: seconds between looks. *patience*: how long a file has been due before it is taken. *places*:
-    fetches at once; one channel has no more than half of them."""
+    fetches at once; one channel has half of them at most, and a quarter is for channels that have none."""
 
     look: float
     patience: timedelta
@@ -59,7 +59,7 @@ class Fetching:
     def __init__(self, settings: Settings, store: Store, opt_outs: OptOuts, pace: Pace = SENDER) -> None:
         self._settings, self._store, self._opt_outs, self._pace = settings, store, opt_outs, pace
         schema = settings.db_schema
-        self._claim = qualified("SELECT * FROM postback.claim_media($1, $2, $3, $4)", schema)
+        self._claim = qualified("SELECT * FROM postback.claim_media($1, $2, $3, $4, $5, $6, $7)", schema)
         self._settle = qualified("SELECT postback.settle_media($1, $2)", schema)
         self._connection: Connection | None = None
         self._under_way: dict[asyncio.Task[None], Part] = {}
@@ -111,17 +111,23 @@ class Fetching:
 
     async def _claimed(self) -> tuple[list[Part], int]:
         """What is to be fetched now, and how much of it there is room for."""
-        most = max(self._pace.places // 2, 1)
+        places = self._pace.places
         at_work = Counter(part.channel for part in self._under_way.values())
-        busy = [channel for channel, number in at_work.items() if number >= most]
-        others = max((number for number in at_work.values() if number < most), default=0)
-        room = min(self._pace.places - len(self._under_way), most - others)
+        room = places - len(self._under_way)
         if room == 0:
             return [], 0
         if self._connection is None or self._connection.is_closed():
             self._connection = await db.connect(self._settings.database_url)
         rows: list[asyncpg.Record] = await self._connection.fetch(
-            self._claim, room, busy, self._pace.patience, LEASE, timeout=5
+            self._claim,
+            room,
+            max(places // 2, 1),
+            places // 4,
+            list(at_work),
+            list(at_work.values()),
+            self._pace.patience,
+            LEASE,
+            timeout=5,
         )
         return [Part.of(row) for row in rows], room
 

@@ -125,9 +125,10 @@ BEGIN
         INSERT INTO postback.message_body (message_id, text, subject, options, metadata_, participants)
         SELECT i.candidate, i.text, i.subject, '{}', i.metadata, i.participants
         FROM unnest(inbounds) i WHERE i.candidate = ANY (begun);
-        INSERT INTO postback.media (message_id, "position", id, url, content_type, size, state, next_at)
+        INSERT INTO postback.media (message_id, "position", id, url, content_type, size, state, next_at, channel)
         SELECT f.message_id, f.position, f.id, f.url, f.content_type, f.size, f.state,
-            CASE WHEN f.state = 'pending' THEN clock_timestamp() END
+            CASE WHEN f.state = 'pending' THEN clock_timestamp() END,
+            (SELECT e.channel FROM unnest(events) e WHERE e.candidate = f.message_id LIMIT 1)
         FROM unnest(files) f WHERE f.message_id = ANY (begun);
         INSERT INTO postback.file (id, sha256, size, content_type, name, created_at)
         SELECT f.id, f.sha256, f.size, f.content_type, f.name, clock_timestamp()

@@ -1,20 +1,53 @@
 -- The files of inbound messages, which lie with their carriers until they are fetched.
 
 -- Up to `most` files that have been due for `patience`, for the caller to fetch; another caller gets them only
--- after `lease`. Those of `busy` channels are left: a carrier whose files come slowly holds up nobody else's.
-CREATE FUNCTION postback.claim_media(most integer, busy text[], patience interval, lease interval)
+-- after `lease`. Channels take turns: the next file is of the channel of which the caller fetches fewest, counting
+-- those that it gets here. `at_work` are the numbers of files that it fetches already, of `channels`; of one
+-- channel it fetches `of_channel` at most. The last `reserved` of `most` go to channels of which it fetches none.
+CREATE FUNCTION postback.claim_media(
+    most integer, of_channel integer, reserved integer, channels text[], at_work integer[],
+    patience interval, lease interval)
 RETURNS TABLE (
     message_id uuid, "position" integer, id uuid, url varchar, content_type varchar, attempts integer,
     channel varchar, provider varchar, contact varchar, received_at timestamptz)
 LANGUAGE plpgsql SET lock_timeout = '500ms' SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
+DECLARE
+    due_at timestamptz := clock_timestamp() - patience;
 BEGIN
+    -- what the version before has stored
+    WITH stored AS (
+        SELECT f.message_id, f.position FROM postback.media f WHERE f.state = 'pending' AND f.channel IS NULL
+        ORDER BY f.next_at LIMIT 500 FOR UPDATE SKIP LOCKED
+    )
+    UPDATE postback.media f SET channel = (SELECT m.channel FROM postback.message m WHERE m.id = f.message_id)
+    FROM stored WHERE f.message_id = stored.message_id AND f.position = stored.position
+        AND f.message_id = ANY (ARRAY(SELECT s.message_id FROM stored s));
     RETURN QUERY
-    WITH due AS (
-        SELECT f.message_id, f.position FROM postback.media f
-        WHERE f.state = 'pending' AND f.next_at <= clock_timestamp() - patience
-            AND (busy = '{}' OR (SELECT m.channel FROM postback.message m WHERE m.id = f.message_id) <> ALL (busy))
-        ORDER BY f.next_at LIMIT most FOR UPDATE SKIP LOCKED
+    WITH RECURSIVE pending (channel) AS (
+        -- each channel once, however many files wait
+        (SELECT f.channel FROM postback.media f WHERE f.state = 'pending' AND f.channel IS NOT NULL
+         ORDER BY f.channel LIMIT 1)
+        UNION ALL
+        SELECT (SELECT f.channel FROM postback.media f WHERE f.state = 'pending' AND f.channel > p.channel
+                ORDER BY f.channel LIMIT 1)
+        FROM pending p WHERE p.channel IS NOT NULL
+    ), in_turn AS (
+        SELECT f.message_id, f.position, f.next_at,
+            coalesce(w.number, 0) + row_number() OVER (PARTITION BY p.channel ORDER BY f.next_at) AS turn
+        FROM pending p
+        LEFT JOIN unnest(channels, at_work) AS w (channel, number) ON w.channel = p.channel
+        CROSS JOIN LATERAL (
+            SELECT f.message_id, f.position, f.next_at FROM postback.media f
+            WHERE f.state = 'pending' AND f.channel = p.channel AND f.next_at <= due_at
+            ORDER BY f.next_at LIMIT of_channel FOR UPDATE SKIP LOCKED
+        ) f
+    ), ranked AS (
+        SELECT t.message_id, t.position, t.turn, row_number() OVER (ORDER BY t.turn, t.next_at) AS place
+        FROM in_turn t WHERE t.turn <= of_channel
+    ), due AS (
+        SELECT r.message_id, r.position FROM ranked r
+        WHERE r.place <= CASE WHEN r.turn = 1 THEN most ELSE most - reserved END
     ), claimed AS (
         UPDATE postback.media f SET attempts = f.attempts + 1, next_at = clock_timestamp() + lease
         FROM due WHERE f.message_id = due.message_id AND f.position = due.position

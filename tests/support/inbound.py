@@ -128,7 +128,7 @@ async def home(database_url: str, data_dir: Path, **more: Any) -> AsyncIterator[
     files = CarrierFiles()
     channels = {
         name: {"provider": "sinch_mms", "tokens": ["a-token-of-tests"], "from": [US], "api_key": "k"}
-        for name in ("sinch", "other")
+        for name in ("sinch", "other", "third")
     }
     async with carrier.running(files.app) as files.url:
         options = {"private_networks": ["127.0.0.0/8"], "data_dir": str(data_dir), **more}
