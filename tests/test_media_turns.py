@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from receiver import db
 from tests.support.functions import called
 from tests.support.idle import idle
 from tests.support.inbound import PNG, Home, eventually, home
@@ -85,6 +86,27 @@ async def test_the_last_places_are_for_channels_of_which_none_is_fetched(here: H
 
     assert [] == await claimed(here, 2, reserved=2, at_work={"sinch": 3, "other": 3})
     assert ["other"] == await claimed(here, 2, reserved=2, at_work={"sinch": 3})
+
+
+async def test_a_turn_costs_no_more_where_thousands_wait_for_others(here: Home) -> None:
+    await flooded(here, "sinch", "other", number=1)
+    await here.rows("UPDATE postback.media SET next_at = next_at - interval '1 hour' WHERE channel = 'sinch'")
+    await here.rows(
+        """INSERT INTO postback.media (message_id, position, id, url, state, next_at, channel)
+           SELECT overlay(message_id::text PLACING lpad(to_hex(n), 12, '0') FROM 25)::uuid, 0,
+               gen_random_uuid(), url, state, next_at + n * interval '1 ms', channel
+           FROM postback.media, generate_series(1, 5000) n WHERE channel = 'sinch'"""
+    )
+    await here.rows("ANALYZE postback.media")
+    async with db.connected(here.settings.database_url) as connection, connection.transaction():
+        rows = await connection.fetch(CLAIM, 2, 4, 0, ["sinch"], [2], timedelta(0), LEASE)
+        read = await connection.fetchval(
+            """SELECT sum(idx_tup_fetch + seq_tup_read) FROM pg_stat_xact_user_tables
+               WHERE relname LIKE 'media%'"""
+        )
+
+    assert ["other", "sinch"] == [row["channel"] for row in rows]
+    assert read < 100
 
 
 async def test_two_who_fetch_at_once_get_different_files(here: Home) -> None:

@@ -18,7 +18,7 @@ BEGIN
     -- what the version before has stored
     WITH stored AS (
         SELECT f.message_id, f.position FROM postback.media f WHERE f.state = 'pending' AND f.channel IS NULL
-        ORDER BY f.next_at LIMIT 500 FOR UPDATE SKIP LOCKED
+        ORDER BY f.channel, f.next_at LIMIT 500 FOR UPDATE SKIP LOCKED
     )
     UPDATE postback.media f SET channel = (SELECT m.channel FROM postback.message m WHERE m.id = f.message_id)
     FROM stored WHERE f.message_id = stored.message_id AND f.position = stored.position
@@ -38,9 +38,12 @@ BEGIN
         FROM pending p
         LEFT JOIN unnest(channels, at_work) AS w (channel, number) ON w.channel = p.channel
         CROSS JOIN LATERAL (
+            -- Said as a stretch of the index on both: "the first of a channel" would be looked for in the
+            -- index on next_at, past all that wait for others.
             SELECT f.message_id, f.position, f.next_at FROM postback.media f
-            WHERE f.state = 'pending' AND f.channel = p.channel AND f.next_at <= due_at
-            ORDER BY f.next_at LIMIT of_channel FOR UPDATE SKIP LOCKED
+            WHERE f.state = 'pending' AND (f.channel, f.next_at) >= (p.channel, '-infinity')
+                AND (f.channel, f.next_at) <= (p.channel, due_at)
+            ORDER BY f.channel, f.next_at LIMIT of_channel FOR UPDATE SKIP LOCKED
         ) f
     ), ranked AS (
         SELECT t.message_id, t.position, t.turn, row_number() OVER (ORDER BY t.turn, t.next_at) AS place
