@@ -10,7 +10,9 @@ from receiver.read.shapes.base import Shape
 
 class Media(Shape):
     id: UUID
-    url: str
+    url: str = Field(
+        description="Ours once the file is stored: made anew by every answer, open for `media_url_days`."
+    )
     content_type: str | None
     size: int | None = Field(description="Bytes.")
     state: Literal["pending", "stored", "failed"]
@@ -25,6 +27,8 @@ class File(Shape):
     """An upload; its `id` goes into a send's `media`."""
 
     id: UUID
-    url: str = Field(description="Needs no key: whoever has the address may fetch the file.")
+    url: str = Field(
+        description="Needs no key: whoever has the address may fetch the file, for `media_url_days`."
+    )
     content_type: str = Field(description="What the bytes are, whatever the upload claimed.")
     size: int = Field(description="Bytes.")
