@@ -57,7 +57,14 @@ def about_url(words: str, given: str) -> str:
     """Returns *words*, which speak of the address *given*, without what `url` leaves out of that."""
     for secret in sorted(secrets_of_url(given), key=len, reverse=True):
         words = words.replace(secret, "•••")
-    return re.sub(r"://\S*@", "://•••@", words)
+    return re.sub(r"\S+", _without_user, words)
+
+
+def _without_user(found: re.Match[str]) -> str:
+    # one pattern for both marks would try each first one with all that follows
+    scheme, mark, rest = found[0].partition("://")
+    _, at, place = rest.rpartition("@")
+    return f"{scheme}://•••@{place}" if mark and at else found[0]
 
 
 def number(text: str) -> str:
