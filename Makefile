@@ -53,7 +53,7 @@ fuzz: setup ## a million requests that nobody should send
 
 # The settings of this machine's pip and uv (another index, its address) must not get into the locks. A version that
 # stands in a lock stays there as long as pyproject.toml allows it, unless UPGRADE names its package. Each package is in
-# one lock only.
+# one lock only, and pip in none: an environment keeps the one that its Python brings.
 COMPILE := UV_NO_CONFIG=1 $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(addprefix --upgrade-package ,$(UPGRADE))
 
@@ -63,7 +63,7 @@ lock: ## writes both locks anew from pyproject.toml
 	$(VENV)/lock/bin/pip install --quiet --disable-pip-version-check uv
 	$(COMPILE) --extra objects --output-file requirements.lock pyproject.toml
 	$(COMPILE) --extra dev --constraints requirements.lock --output-file requirements-dev.lock \
-		$$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements.lock) pyproject.toml
+		--no-emit-package pip $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements.lock) pyproject.toml
 	rm -rf $(VENV)/lock
 
 $(STAMP): requirements.lock requirements-dev.lock pyproject.toml
