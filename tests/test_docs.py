@@ -174,6 +174,20 @@ def test_every_relative_link_leads_somewhere() -> None:
     assert [] == broken
 
 
+def test_every_file_of_ours_that_a_document_names_exists() -> None:
+    """But for the one that the recipe for a migration makes."""
+    rooms = "|".join(sorted(path.name for path in ROOT.iterdir() if (path / "__init__.py").is_file()))
+    name = re.compile(rf"`((?:{rooms})/[\w/.*-]+)`")
+    missing = {
+        f"{page.relative_to(ROOT)}: {path}"
+        for page in pages()
+        for path in name.findall(page.read_text(encoding="utf-8"))
+        if not any(ROOT.glob(path))
+    }
+
+    assert {"CONTRIBUTING.md: migrations/versions/0002_the_mobile_carrier.py"} == missing
+
+
 def test_no_file_names_somebodys_home_or_a_package_index() -> None:
     own = Path(__file__)
     found = [
