@@ -414,7 +414,9 @@ async def test_a_message_whose_report_came_in_time_hears_nothing_of_the_timer(da
                 await asyncio.sleep(0.05)
         await db.close()
 
-        assert message == await home.message(message["id"])
+        after = await home.message(message["id"])
+        assert "delivered" == after["status"]
+        assert "timer" not in {event["source"] for event in after["timeline"]}
 
 
 async def test_a_channel_without_reports_ends_unconfirmed_at_once(database_url: str) -> None:

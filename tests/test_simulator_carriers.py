@@ -99,7 +99,7 @@ async def test_the_client_reference_is_echoed_unless_ordered_otherwise(case: Cas
 async def test_callbacks_carry_the_credentials_of_the_account(case: Case) -> None:
     for account, expected in [
         ({"basic": "us:secret"}, f"Basic {base64.b64encode(b'us:secret').decode()}"),
-        ({"bearer": "a-token-of-tests"}, "Bearer a-token"),
+        ({"bearer": "a-token-of-tests"}, "Bearer a-token-of-tests"),
     ]:
         async with customer_of(case, **account) as customer:
             await customer.send()
