@@ -11,6 +11,8 @@ import typer
 
 from postback.checkup_secrets import SAMPLES
 from postback.cli import app
+from receiver.api import OPERATIONS
+from receiver.auth import Scope
 from receiver.config import ChannelSettings, Retention, Settings
 from receiver.providers import PROVIDERS
 from tests.support.processes import ROOT
@@ -213,3 +215,12 @@ def test_the_doctor_knows_every_token_of_the_documents() -> None:
     }
 
     assert shown == SAMPLES
+
+
+def test_the_table_of_scopes_has_every_route() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(read|send|admin)` \| (.*) \|$", page, re.MULTILINE)
+    told = {scope: set(re.findall(r"`([A-Z]+ [^`]+)`", routes)) for scope, routes in rows}
+
+    found = {scope.value: {f"{o.method} {o.path}" for o in OPERATIONS if o.scope is scope} for scope in Scope}
+    assert found == told
