@@ -20,8 +20,15 @@ RECOUNT = 10.0
 RETRY = 1.0
 #: seconds for a count, and for removing what is too much
 TURN = 5.0
-#: of the room that a count finds, what all callers of one channel and of one network may take until the next
+#: of the room that a count finds, what all callers of one channel, and of one network on whatever channels,
+#: may take until the next
 OF_CHANNEL, OF_NETWORK = 0.75, 0.5
+#: of the same room, what is held back for networks of which nothing was kept since the count
+FOR_NEW = 0.1
+#: what is counted between two counts: all, the first ones of networks for which room is held back, and
+#: ``("channel", name)`` and ``("network", name)``
+_Name = tuple[str, ...]
+_ALL, _NEW = ("all",), ("new",)
 #: of the whole room, what a count leaves free at least
 FREE = 0.05
 
@@ -37,6 +44,10 @@ class Stored(NamedTuple):
 
     def within(self, other: "Stored", part: float = 1.0) -> bool:
         return self.requests <= other.requests * part and self.size <= other.size * part
+
+    def leaves_any(self, other: "Stored", part: float) -> bool:
+        """Returns whether some of *part* of *other* is left, in requests and in bytes."""
+        return self.requests < other.requests * part and self.size < other.size * part
 
 
 CAPACITY = Stored(10_000, 256 << 20)
@@ -65,7 +76,11 @@ class Table(Protocol):
 
 class UnverifiedStore:
     """Room for *capacity* of payloads in state ``unverified``, over all processes: but for what each may add
-    between two counts, `STRIDE` or one request.
+    between two counts, `STRIDE` and one request, and the first one of each channel.
+
+    Between two counts the first one of each channel is kept however much others took: there are as many
+    channels as the configuration has. Strangers have as many networks as they like, so the first ones of
+    networks share `FOR_NEW` where the rest is taken.
 
     A count removes what is more than the capacity less `FREE`, the oldest of the greediest network of the
     greediest channel first. So nobody is kept out for good by others, and a flood replaces no more than that
@@ -78,7 +93,7 @@ class UnverifiedStore:
     ) -> None:
         self._table, self._capacity, self._away = table, capacity, away
         self._counted = Stored()
-        self._since: defaultdict[tuple[str, ...], Stored] = defaultdict(Stored)
+        self._since: defaultdict[_Name, Stored] = defaultdict(Stored)
         self._count_at, self._failed = 0.0, False
         self._counting = asyncio.Lock()
 
@@ -88,25 +103,34 @@ class UnverifiedStore:
         async with self._counting:
             if not self._away() and self._is_due():
                 await self._recount()
-            shares = {(): 1.0, (channel,): OF_CHANNEL, (channel, network(peer)): OF_NETWORK}
-            kept = all(self._fits(name, size, part) for name, part in shares.items())
-            if not kept:
+            names = self._places(("channel", channel), ("network", network(peer)), size)
+            if not names:
                 UNVERIFIED_NOT_KEPT.add()
-                return False
-            for name in shares:
+            for name in names:
                 self._since[name] = self._since[name].with_one(size)
-            return True
+            return bool(names)
 
-    def _fits(self, name: tuple[str, ...], size: int, part: float) -> bool:
+    def _places(self, of_channel: _Name, of_network: _Name, size: int) -> Collection[_Name]:
+        """Returns under which names one more of *size* bytes is counted; none where it is not kept."""
         room = Stored(*(most - held for most, held in zip(self._capacity, self._counted, strict=True)))
         if min(room) <= 0:
-            return False
+            return ()
+        shares = {_ALL: 1 - FOR_NEW, of_channel: OF_CHANNEL, of_network: OF_NETWORK}
+        if all(self._fits(name, size, room, part) for name, part in shares.items()):
+            return shares.keys()
+        if of_channel not in self._since:
+            return shares.keys()
+        if of_network not in self._since and self._since[_NEW].leaves_any(room, FOR_NEW):
+            return (*shares, _NEW)
+        return ()
+
+    def _fits(self, name: _Name, size: int, room: Stored, part: float) -> bool:
         held = self._since.get(name)
         # the first one has its place however large it is
         return held is None or held.with_one(size).within(room, part)
 
     def _is_due(self) -> bool:
-        early = not self._since.get((), Stored()).within(STRIDE) and not self._failed
+        early = not self._since.get(_ALL, Stored()).within(STRIDE) and not self._failed
         return early or time.monotonic() >= self._count_at
 
     async def _recount(self) -> None:

@@ -395,8 +395,11 @@ async def test_unproven_requests_stay_bounded_while_nobody_can_count_them() -> N
     for away in (lambda: True, lambda: False):
         store = UnverifiedStore(Counted(fails=True), Stored(3, 1000), away)
         peers = ("192.0.2.1", "198.51.100.1", "203.0.113.1", "192.0.2.1", "2001:db8::1")
-        kept = [await store.reserve(f"channel {number}", peer, 1) for number, peer in enumerate(peers)]
+        kept = [await store.reserve(f"channel {number % 2}", peer, 1) for number, peer in enumerate(peers)]
+        beyond = [await store.reserve("channel 2", peer, 1) for peer in peers]
         assert [True, True, True, False, False] == kept
+        # of each channel there is one more, and no second one
+        assert [True, False, False, False, False] == beyond
 
 
 async def test_unproven_requests_of_several_processes_stay_bounded_by_their_size_together() -> None:

@@ -115,37 +115,89 @@ async def test_large_bodies_make_room_before_many_small_ones(database_url: str) 
     assert {one.id for one in large[2:]} == {one.id for one in large} & left
 
 
+@asynccontextmanager
+async def storing(database_url: str) -> AsyncIterator[UnverifiedStore]:
+    engine = db.engine(database_url, "postback")
+    yield UnverifiedStore(UnverifiedTable(engine), ROOM)
+    await engine.dispose()
+
+
+async def kept_of(store: UnverifiedStore, *callers: tuple[str, str | None], size: int = 10) -> list[int]:
+    """Returns how many of 200 requests of each of *callers* were kept, one caller after the other."""
+    return [sum([await store.reserve(*who, size) for _ in range(200)]) for who in callers]
+
+
 async def test_one_network_takes_half_of_what_is_free_and_one_channel_three_quarters(
     database_url: str,
 ) -> None:
-    engine = db.engine(database_url, "postback")
-    store = UnverifiedStore(UnverifiedTable(engine), ROOM)
-
-    answers = {
-        who: sum([await store.reserve(*who, 10) for _ in range(200)])
-        for who in [
+    async with storing(database_url) as store:
+        kept = await kept_of(
+            store,
             ("flooded", "203.0.113.1"),
             ("flooded", "203.0.113.250"),
             ("flooded", "198.51.100.7"),
-            ("flooded", None),
-            ("quiet", "203.0.113.1"),
-        ]
-    }
-    await engine.dispose()
+            ("flooded", "198.51.100.8"),
+            ("quiet", "192.0.2.1"),
+        )
 
-    assert [50, 0, 25, 0, 25] == list(answers.values())
+    assert [50, 0, 25, 0, 15] == kept
+
+
+@pytest.mark.parametrize("size", [10, 900])
+async def test_one_network_takes_no_more_than_half_on_however_many_channels(
+    database_url: str, size: int
+) -> None:
+    half = min(50, 50_000 // size)
+    async with storing(database_url) as store:
+        kept = await kept_of(store, *[(f"door-{number}", STRANGER) for number in range(3)], size=size)
+        victim = await store.reserve("door-0", CARRIER, size), await store.reserve("quiet", CARRIER, size)
+
+    # the first one of each channel is kept in any case
+    assert [half, 1, 1] == kept
+    assert (True, True) == victim
+
+
+async def test_whatever_others_took_the_first_one_of_each_channel_and_network_is_kept(
+    database_url: str,
+) -> None:
+    floods = [(f"door-{number % 2}", f"203.0.{number}.1") for number in range(8)]
+    async with storing(database_url) as store:
+        flooded = await kept_of(store, *floods)
+        of_channels = await kept_of(store, *[(f"quiet-{number}", STRANGER) for number in range(3)])
+        of_a_network = await kept_of(store, ("door-0", CARRIER))
+
+    assert 90 <= sum(flooded) < 100
+    assert [1, 1, 1] == of_channels
+    assert [1] == of_a_network
+
+
+async def test_of_ever_new_networks_no_more_are_kept_than_room_is_held_back_for(database_url: str) -> None:
+    networks = [f"10.{number >> 8}.{number & 255}.1" for number in range(500)]
+    async with storing(database_url) as store:
+        took = sum([await store.reserve("flooded", peer, 10) for peer in networks])
+        first_of_a_channel = await kept_of(store, ("quiet", networks[-1]))
+
+    assert 75 + 10 == took
+    assert [1 + 4] == first_of_a_channel
 
 
 async def test_a_request_that_is_larger_than_a_share_has_its_place_where_it_is_the_first(
     database_url: str,
 ) -> None:
-    engine = db.engine(database_url, "postback")
-    store = UnverifiedStore(UnverifiedTable(engine), ROOM)
+    async with storing(database_url) as store:
+        answers = [
+            await store.reserve(channel, peer, 60_000)
+            for channel, peer in [
+                ("quiet", CARRIER),
+                ("quiet", CARRIER),
+                ("quiet", STRANGER),
+                ("quiet", "192.0.2.1"),
+                ("flooded", CARRIER),
+                ("flooded", CARRIER),
+            ]
+        ]
 
-    answers = [await store.reserve("quiet", peer, 60_000) for peer in (CARRIER, CARRIER, STRANGER)]
-    await engine.dispose()
-
-    assert [True, False, False] == answers
+    assert [True, False, True, False, True, False] == answers
 
 
 async def test_what_somebody_reads_again_at_this_moment_is_not_removed(database_url: str) -> None:
