@@ -13,9 +13,39 @@ from receiver import attachments
 from receiver.config import ChannelSettings
 from receiver.correlate import key
 from receiver.optouts import OptOuts
+from receiver.problems import Code, invalid
 from receiver.providers.base import Provider
 from receiver.requests import SendRequest
 from receiver.rows import EventRow, IdempotencyRow, MediaRow, MessageRow
+
+#: bytes of content that the rows of one call hold, all recipients together: Postgres writes them in half the
+#: second that it has
+LARGEST_SEND = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What the rows of every recipient hold: *request* as *submission*, *options* and *metadata* as JSON."""
+
+    request: SendRequest
+    options: str
+    metadata: str
+
+    @classmethod
+    def of(cls, submission: Submission, request: SendRequest) -> "Content":
+        """Returns the content of *submission*, before there is a row or a copy of it. Raises ``Problem``
+        (422) where the rows of all recipients would hold more than `LARGEST_SEND`."""
+        options, metadata = orjson.dumps(dict(submission.options)), orjson.dumps(request.metadata)
+        texts = (submission.text, submission.subject, submission.fallback_text)
+        size = len(options) + len(metadata) + sum(len(text.encode()) for text in texts if text)
+        size += sum(len(file.url) for file in submission.media)
+        if size * len(request.to) > LARGEST_SEND:
+            detail = (
+                f"The message is {size} bytes for each of {len(request.to)} recipients; a call may have "
+                f"{LARGEST_SEND} bytes for all of them. Send it to fewer recipients at once."
+            )
+            raise invalid("/to", detail, Code.CONTENT_TOO_LARGE)
+        return cls(request, options.decode(), metadata.decode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +66,7 @@ class Accepted:
     def add(
         self,
         submission: Submission,
-        request: SendRequest,
+        content: Content,
         channel: ChannelSettings,
         provider: Provider,
         opt_outs: OptOuts,
@@ -53,15 +83,15 @@ class Accepted:
                 kind=submission.kind,
                 our_number=submission.sender,
                 contact=contact,
-                client_reference=request.client_reference,
+                client_reference=content.request.client_reference,
                 conversation=uuid7(),
                 text=submission.text,
                 subject=submission.subject,
                 fallback_text=submission.fallback_text,
                 expires_at=submission.expires_at,
-                template_id=request.template_id,
-                options=orjson.dumps(dict(submission.options)).decode(),
-                metadata=orjson.dumps(request.metadata).decode(),
+                template_id=content.request.template_id,
+                options=content.options,
+                metadata=content.metadata,
                 contact_hashes=opt_outs.hashes(contact),
                 scope=opt_outs.scope(submission.sender),
             )

@@ -1,6 +1,7 @@
 """Sends into the outbox: many API calls in one transaction, and true answers to each of them."""
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeAlias
@@ -121,9 +122,10 @@ class SendCommit:
 
 
 def _size(prepared: Accepted) -> int:
-    """Returns about how many bytes *prepared* takes: its rows, and the texts of its messages."""
-    texts = sum(len(message.text or "") for message in prepared.messages)
-    return 2048 * (len(prepared.messages) + len(prepared.files) + len(prepared.events)) + texts
+    """Returns about how many bytes *prepared* takes: its rows, and every text in them."""
+    rows = [*prepared.messages, *prepared.files]
+    texts = sum(sys.getsizeof(value) for row in rows for value in row if isinstance(value, str))
+    return 2048 * (len(rows) + len(prepared.events)) + texts
 
 
 def _not_taken() -> Problem:

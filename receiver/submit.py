@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 
 from models.events import Submission
 from receiver import limits, phone, routing
-from receiver.accepted import Accepted
+from receiver.accepted import Accepted, Content
 from receiver.attachments import Attachments
 from receiver.config import ChannelSettings, Settings
 from receiver.idempotency import Replays
@@ -160,11 +160,12 @@ class Submit:
             options=request.options,
             kind=kind,
         )
+        content = Content.of(submission, request)
         copies = [replace(submission, recipient=number) for number in self._recipients(request, channel)]
         limits.hold(provider, channel, *copies)
         made = Accepted([], [], [], None)
         for copy in copies:
-            made.add(copy, request, channel, provider, self._opt_outs)
+            made.add(copy, content, channel, provider, self._opt_outs)
         if reply:
             rows = [
                 row._replace(conversation_number=reply.our_number, thread=reply.thread)

@@ -54,7 +54,11 @@ _WORDS = {
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
 }
-_CODES = {"extra_forbidden": Code.UNKNOWN_FIELD, "invalid_cursor": Code.INVALID_CURSOR}
+_CODES = {
+    "content_too_large": Code.CONTENT_TOO_LARGE,
+    "extra_forbidden": Code.UNKNOWN_FIELD,
+    "invalid_cursor": Code.INVALID_CURSOR,
+}
 
 
 def query(request: Request, model: type[Model]) -> Model:

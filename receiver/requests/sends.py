@@ -1,16 +1,30 @@
 """A message to be sent, as a send of its own, as a reply, or as a template that is sent by its id."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
-from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+import orjson
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from receiver.moments import GivenMoment
 from receiver.requests.base import Name, Request
 
 MAX_RECIPIENTS = 1000
+#: bytes of JSON, which the rows of every recipient hold
+LARGEST_METADATA, LARGEST_OPTIONS = 16 << 10, 64 << 10
+#: characters of the SMS that stands in for an MMS
+LONGEST_FALLBACK = 5000
 
 Address = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
@@ -36,6 +50,20 @@ MediaUrl = Annotated[
         pattern=r"^https?://([A-Za-z0-9._~!$&'()*+,;=:%-]*@)?[A-Za-z0-9._~-]+(:[0-9]{1,5})?([/?#]\S*)?$",
     ),
 ]
+
+
+def _of_at_most(most: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Returns a check that an object is no more than *most* bytes of JSON."""
+
+    def checked(given: dict[str, Any]) -> dict[str, Any]:
+        size = len(orjson.dumps(given))
+        if size > most:
+            raise PydanticCustomError(
+                "content_too_large", "may be {most} bytes of JSON; it is {size}", {"most": most, "size": size}
+            )
+        return given
+
+    return checked
 
 
 class MediaSource(Request):
@@ -68,12 +96,18 @@ class ReplyRequest(Request):
     text: str | None = None
     subject: str | None = None
     media: list[MediaSource] = Field(default=[], max_length=100)
-    fallback_text: str | None = Field(default=None, description="The SMS for phones that cannot take MMS.")
+    fallback_text: str | None = Field(
+        default=None, max_length=LONGEST_FALLBACK, description="The SMS for phones that cannot take MMS."
+    )
     expires_at: GivenMoment | None = None
     template_id: UUID | None = None
-    options: dict[str, Any] = Field(default={}, description="The carrier's own optional fields.")
+    options: Annotated[dict[str, Any], AfterValidator(_of_at_most(LARGEST_OPTIONS))] = Field(
+        default={}, description="The carrier's own optional fields, at most 64 KiB of JSON."
+    )
     client_reference: Name | None = None
-    metadata: dict[str, Any] = Field(default={}, description="Yours; comes back with the message.")
+    metadata: Annotated[dict[str, Any], AfterValidator(_of_at_most(LARGEST_METADATA))] = Field(
+        default={}, description="Yours, at most 16 KiB of JSON; comes back with the message."
+    )
 
 
 class SendRequest(ReplyRequest):
@@ -118,7 +152,7 @@ class TemplateRequest(Request):
     subject: str | None = None
     text: str | None = None
     media: list[MediaSource] = Field(default=[], max_length=100)
-    fallback_text: str | None = None
+    fallback_text: str | None = Field(default=None, max_length=LONGEST_FALLBACK)
 
 
 class Reply(NamedTuple):
