@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, or_, tuple_
+from sqlalchemy import ColumnElement, Select, func, or_, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
@@ -184,20 +184,20 @@ async def _last_messages(
     of = {row.last_message_id: row for row in rows if row.last_message_id}
     if not of:
         return {}
+    said = func.coalesce(func.nullif(col(MessageBody.text), ""), col(MessageBody.subject))
     query = (
-        select(Message, MessageBody)
+        select(Message, func.left(said, PREVIEW))
         .join(MessageBody, col(MessageBody.message_id) == col(Message.id), isouter=True)
         .where(col(Message.id).in_(of))
     )
     if sight is not None:
         query = query.where(col(Message.channel).in_(sight.channels))
     found: dict[UUID, shapes.LastMessage] = {}
-    for message, body in await session.execute(query):
-        said = (body.text or body.subject) if body else None
+    for message, preview in await session.execute(query):
         found[of[message.id].id] = shapes.LastMessage(
             id=message.id,
             direction=message.direction,
-            preview=said[:PREVIEW] if said else None,
+            preview=preview or None,
             status=status_of(message.seen, message.origin),
             at=of[message.id].last_message_at,
         )

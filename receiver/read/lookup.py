@@ -5,14 +5,16 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from receiver.auth import Channels
-from receiver.problems import unavailable
+from receiver.problems import Code, Problem, invalid, unavailable
 from receiver.read import ids, shapes
-from receiver.read.records import by_ids, with_timelines
+from receiver.read.records import by_ids, sizes, with_timelines
 from receiver.reader import Reader, Snapshot
 from receiver.requests import LookupRequest
 
 #: messages answered with per name; a name of more is a list to page through
 MOST_PER_NAME = 25
+#: bytes of content of the messages of one answer; a single message is answered with whatever its size
+LARGEST_ANSWER = 16 << 20
 
 _BY_CLIENT_REFERENCE = f"""
     SELECT asked.name, newest.id FROM unnest($1::text[]) AS asked(name)
@@ -35,7 +37,7 @@ async def lookup(reader: Reader, request: LookupRequest, *, channels: Channels) 
     """The messages of any of the names, newest first and each once, and the names that have none.
 
     An id that is missing stays so: a caller who was not told whether his send was taken asks by it. Raises
-    ``Problem`` (503) while that is not certain.
+    ``Problem``: 503 while that is not certain, 422 where the messages are more than `LARGEST_ANSWER`.
     """
     answer = await _looked_up(reader, request, channels)
     if not answer.missing.ids:
@@ -53,6 +55,8 @@ async def _looked_up(reader: Reader, request: LookupRequest, channels: Channels)
         by_reference = await _newest(snapshot, _BY_CLIENT_REFERENCE, request.client_references, channels)
         by_provider_id = await _newest(snapshot, _BY_PROVIDER_ID, request.provider_message_ids, channels)
         wanted = {*given.values()}.union(*by_reference.values(), *by_provider_id.values())
+        if len(wanted) > 1 and sum((await sizes(snapshot, wanted)).values()) > LARGEST_ANSWER:
+            raise _too_large()
         found = await by_ids(snapshot, wanted, channels)
         records = {record.id: record for record in found.values()}
         return shapes.LookupAnswer(
@@ -63,6 +67,14 @@ async def _looked_up(reader: Reader, request: LookupRequest, channels: Channels)
                 client_references=[n for n in request.client_references if n not in by_reference],
             ),
         )
+
+
+def _too_large() -> Problem:
+    detail = (
+        f"The messages of these names hold more than {LARGEST_ANSWER} bytes. Look up fewer names at once, "
+        "or list the messages of each."
+    )
+    return invalid("", detail, Code.CONTENT_TOO_LARGE)
 
 
 async def _newest(

@@ -34,6 +34,18 @@ _BY_IDS = """
     LEFT JOIN LATERAL (SELECT * FROM postback.attention WHERE message_id = m.id OFFSET 0) a ON true
     WHERE $2::text[] IS NULL OR m.channel = ANY($2)"""
 
+# what a message holds beyond a row of a usual size
+_SIZES = """
+    SELECT asked.id,
+           coalesce(octet_length(b.text), 0) + coalesce(octet_length(b.subject), 0)
+           + coalesce(octet_length(b.metadata_::text), 0)
+           + (SELECT coalesce(sum(octet_length(url)), 0) FROM postback.media
+              WHERE message_id = b.message_id AND state <> 'text') AS size
+    FROM unnest($1::uuid[]) AS asked(id)
+    LEFT JOIN LATERAL (SELECT message_id FROM postback.adopted WHERE id = asked.id OFFSET 0) adopted ON true
+    CROSS JOIN LATERAL (SELECT * FROM postback.message_body
+                        WHERE message_id = coalesce(adopted.message_id, asked.id) OFFSET 0) b"""
+
 _TIMELINES = """
     SELECT * FROM postback.event WHERE message_id = ANY($1) AND ($2 OR NOT superseded) ORDER BY seq"""
 
@@ -46,6 +58,13 @@ async def by_ids(snapshot: Snapshot, message_ids: Collection[UUID], channels: Ch
     if not message_ids:
         return {}
     return {row.asked: row for row in await snapshot.rows(_BY_IDS, message_ids, channels)}
+
+
+async def sizes(snapshot: Snapshot, message_ids: Collection[UUID]) -> dict[UUID, int]:
+    """Returns the bytes of text, metadata and files' addresses of each of *message_ids* that has any."""
+    if not message_ids:
+        return {}
+    return {row.id: int(row.size) for row in await snapshot.rows(_SIZES, message_ids)}
 
 
 async def told(snapshot: Snapshot, rows: Sequence[tuple[Row, Row | None]]) -> list[shapes.Event]:

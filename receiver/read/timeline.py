@@ -12,9 +12,12 @@ from receiver.auth import Channels
 from receiver.read import ids, shapes, views
 from receiver.read.filters import EventPage, MessageFilters
 from receiver.read.matching import asked
-from receiver.read.records import by_ids, told, with_timelines
+from receiver.read.records import by_ids, sizes, told, with_timelines
 from receiver.read.statement import Statement
 from receiver.reader import Reader, Snapshot
+
+#: bytes of content in one page of messages; a page has at least one message, whatever its size
+PAGE_BYTES = 4 << 20
 
 _EVENTS = """
     SELECT * FROM postback.event WHERE message_id = $1 AND seq > $2 AND ($3 OR NOT superseded)
@@ -45,7 +48,7 @@ async def messages(
     )
     async with reader.snapshot() as snapshot:
         found = await _ids(snapshot, question.page, values)
-        page = found[: filters.limit]
+        page = await _fitting(snapshot, found[: filters.limit])
         if len(found) > len(page):
             end: UUID | None = page[-1]
         else:
@@ -60,6 +63,17 @@ async def messages(
 
 async def _ids(snapshot: Snapshot, statement: Statement, values: Mapping[str, Any]) -> list[UUID]:
     return [row.id for row in await snapshot.rows(statement.text, *statement.values(values))]
+
+
+async def _fitting(snapshot: Snapshot, message_ids: Sequence[UUID]) -> Sequence[UUID]:
+    """Returns the first of *message_ids*, as many as one page has room for."""
+    of = await sizes(snapshot, message_ids)
+    room = PAGE_BYTES
+    for place, named in enumerate(message_ids):
+        room -= of.get(named, 0)
+        if room < 0 and place:
+            return message_ids[:place]
+    return message_ids
 
 
 async def messages_of(
