@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 
 from models import File
 from models.events import OutgoingMedia, StoredFile
-from receiver.auth import Channels
+from receiver.auth import Channels, scope_of
 from receiver.config import ChannelSettings
 from receiver.media import CONTENT_TYPES, Files
 from receiver.problems import Code, invalid
@@ -37,14 +37,14 @@ class Attachments:
         """What the carrier is to fetch or to be given; nothing is fetched or resolved here.
 
         *base* is how a carrier on this machine reaches us. Addresses that are *lasting* have no end; others
-        are made anew with each call (`sender.files`). A key that is bound to channels may send the uploads of
-        *scope*, its own name, and nothing else. Raises ``Problem``.
+        are made anew with each call (`sender.files`). A key with the name *scope* that is bound to *channels*
+        may send what keys of that name upload that are bound to the same ones. Raises ``Problem``.
         """
         wanted = [source.id for source in sources if source.id is not None]
         found = {
             file_id: file
             for file_id, file in (await self._files.find(wanted)).items()
-            if channels is None or file.api_key == scope
+            if channels is None or file.api_key == scope_of(scope, channels)
         }
         return tuple(
             self._outgoing(f"/media/{place}", source, found, channel, provider, base, lasting=lasting)

@@ -7,6 +7,7 @@ Keys that were made before there were proofs have none. A key holds exactly its 
 """
 
 import base64
+import json
 import math
 import re
 import secrets as random
@@ -19,8 +20,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Text, func, literal
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import ARRAY, ColumnElement, Text, func, literal, or_
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.orm import Mapped
 from sqlmodel import col, insert, select, update
 from uuid_utils.compat import uuid7
@@ -49,6 +50,12 @@ _LONGEST = 128
 def within(names: Mapped[Any], channels: frozenset[str]) -> ColumnElement[bool]:
     """Whether a column of channels' names holds only such as are among *channels*."""
     return names.op("<@", is_comparison=True)(literal(sorted(channels), ARRAY(Text)))
+
+
+def scope_of(name: str, channels: Channels) -> str:
+    """Returns whose uploads and ``Idempotency-Key``s those of a key are: its name's, so that they survive its
+    rotation, and of a key that is bound to *channels* the name's with these."""
+    return name if channels is None else json.dumps([name, sorted(channels)])
 
 
 class Scope(StrEnum):
@@ -174,8 +181,8 @@ async def create_key(
 
     Without *channels* it sees all of them; without *expires_at* it works until it is revoked.
 
-    Raises ``ValueError`` for an empty name, a scope that does not exist or none at all, channels without a
-    name or none at all, and an end that is past.
+    Raises ``ValueError`` for an empty name, one that a working key for other channels has, a scope that does
+    not exist or none at all, channels without a name or none at all, and an end that is past.
     """
     if not name.strip():
         raise ValueError("an API key needs a name")
@@ -202,8 +209,26 @@ async def create_key(
         "expires_at": expires_at,
     }
     async with engine.begin() as connection:
+        await _share_a_name(connection, name, channels)
         await connection.execute(insert(ApiKey).values(values))
     return key
+
+
+async def _share_a_name(connection: AsyncConnection, name: str, channels: Collection[str] | None) -> None:
+    """Raises ``ValueError`` where a key that works is called *name* and sees other channels: keys of one name
+    share what they upload and their ``Idempotency-Key``s."""
+    ends = col(ApiKey.expires_at)
+    working = select(col(ApiKey.channels)).where(
+        col(ApiKey.name) == name, col(ApiKey.revoked_at).is_(None), or_(ends.is_(None), ends > func.now())
+    )
+    wanted = None if channels is None else set(channels)
+    for seen in (await connection.execute(working)).scalars():
+        if (None if seen is None else set(seen)) != wanted:
+            which = "all channels" if seen is None else ", ".join(seen)
+            raise ValueError(
+                f'"{name}" is the name of a key that sees {which}, and keys of one name see the same '
+                "channels; choose another name, or revoke that key first"
+            )
 
 
 async def list_keys(engine: AsyncEngine) -> Sequence[ApiKey]:

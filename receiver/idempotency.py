@@ -13,7 +13,8 @@ from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col, select
 
-from models import Idempotency
+from models import Idempotency, Message
+from receiver.auth import Channels, scope_of
 from receiver.db import snapshot
 from receiver.problems import Code, Problem, outcome_unknown
 from receiver.requests import Sent
@@ -45,15 +46,27 @@ class Replays:
         finally:
             self._running.discard((scope, key))
 
-    async def earlier(self, scope: str, key: str, request_hash: bytes) -> Sent | None:
-        """What a request with that key made. Raises ``Problem`` (422) where it had another body."""
+    async def earlier(self, name: str, channels: Channels, key: str, request_hash: bytes) -> Sent | None:
+        """Returns what a request with that key made, of an API key called *name* for *channels*.
+
+        Versions before this one kept what keys bound to channels sent under the name alone: of that it is
+        what is the same request, on these channels. Raises ``Problem`` (422) where it had another body.
+        """
+        own = scope_of(name, channels)
         query = select(Idempotency).where(
-            col(Idempotency.scope) == scope,
+            col(Idempotency.scope).in_({own, name}),
             col(Idempotency.key) == key,
             col(Idempotency.created_at) >= func.clock_timestamp() - KEPT,
         )
         async with snapshot(self._engine) as session:
-            row = await session.scalar(query)
+            rows = {row.scope: row for row in await session.scalars(query)}
+            row = rows.get(own)
+            if row is None and channels is not None and name in rows:
+                sent_on = col(Message.channel).in_(channels)
+                ids = col(Message.id).in_(rows[name].message_ids)
+                visible = await session.scalar(select(func.count()).where(ids, sent_on)) or 0
+                same = rows[name].request_hash == request_hash
+                row = rows[name] if same and visible == len(rows[name].message_ids) else None
         return None if row is None else replay(row.message_ids, row.request_hash, request_hash)
 
 

@@ -11,6 +11,7 @@ from models.events import Submission
 from receiver import limits, phone, routing
 from receiver.accepted import Accepted, Content
 from receiver.attachments import Attachments
+from receiver.auth import scope_of
 from receiver.config import ChannelSettings, Settings
 from receiver.idempotency import Replays
 from receiver.optouts import OptOuts
@@ -59,22 +60,23 @@ class Submit:
         base: str = "",
         reply: Reply | None = None,
     ) -> Sent:
-        """Queues one message per recipient. *channels* are those that the caller may use, None for all;
-        *base* is how carriers on this machine reach us. A *reply* belongs to the conversation that it names,
-        whatever its numbers.
+        """Queues one message per recipient. *scope* is the name of the caller's key, *channels* are those
+        that it may use, None for all; *base* is how carriers on this machine reach us. A *reply* belongs to
+        the conversation that it names, whatever its numbers.
 
         Raises ``Problem``: what the request lacks, or which limit of its carrier it breaks.
         """
         asked = (request, scope, channels, base, reply)
         if idempotency_key is None:
             return await self._commit.take(await self._prepare(*asked))
-        with self._replays.running(scope, idempotency_key):
-            earlier = await self._replays.earlier(scope, idempotency_key, request_hash)
+        own = scope_of(scope, channels)
+        with self._replays.running(own, idempotency_key):
+            earlier = await self._replays.earlier(scope, channels, idempotency_key, request_hash)
             if earlier:
                 return earlier
             prepared = await self._prepare(*asked)
             ids = [message.id for message in prepared.messages]
-            row = IdempotencyRow(0, scope, idempotency_key, request_hash, ids)
+            row = IdempotencyRow(0, own, idempotency_key, request_hash, ids)
             return await self._commit.take(replace(prepared, idempotency=row))
 
     async def save_template(

@@ -13,7 +13,7 @@ from receiver.api import reading
 from receiver.api.context import Context
 from receiver.api.operation import Ask, Nothing, Operation, Page, json
 from receiver.api.ranges import Unsatisfiable, asked_for
-from receiver.auth import Scope
+from receiver.auth import Scope, scope_of
 from receiver.problems import Code, Problem, not_found, unavailable
 from receiver.read import shapes
 from receiver.read.filters import Query
@@ -37,7 +37,8 @@ async def upload(ask: Ask[Query, Nothing]) -> Response:
     if len(content) > media.LARGEST:
         raise Problem(Code.CONTENT_TOO_LARGE, f"The file is larger than {media.LARGEST} bytes.", status=413)
     try:
-        file = await ask.context.files.add(content, claimed=claimed, name=name, api_key=ask.principal.name)
+        scope = scope_of(ask.principal.name, ask.channels)
+        file = await ask.context.files.add(content, claimed=claimed, name=name, api_key=scope)
     except media.Unusable as error:
         raise Problem(Code.MEDIA_ERROR, str(error)) from None
     except media.Unwritable as error:

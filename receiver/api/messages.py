@@ -11,7 +11,7 @@ from receiver.api.operation import Ask, Header, Nothing, Operation, json
 from receiver.api.reading import KEY_PATTERN, idempotency_key, path_id
 from receiver.auth import Scope
 from receiver.idempotency import undecided
-from receiver.problems import not_found
+from receiver.problems import Code, Problem, not_found
 from receiver.read import lookup, shapes, timeline
 from receiver.read.filters import EventPage, MessageFilters, Query, Timeline
 from receiver.requests import LookupRequest, SendRequest, SettleRequest
@@ -35,6 +35,11 @@ async def sent_messages(ask: Ask[Any, Any], sent: Sent) -> Response:
         data = await timeline.messages_of(ask.reader, sent.message_ids, channels=ask.channels)
     except (Exception, asyncio.CancelledError) as error:
         raise undecided(sent.message_ids, keyed=idempotency_key(ask.request) is not None) from error
+    if sent.replayed and len(data) < len(sent.message_ids):
+        raise Problem(
+            Code.IDEMPOTENCY_CONFLICT,
+            "This Idempotency-Key was used for messages that are gone, or that this API key may not see.",
+        )
     headers = {"Idempotency-Replayed": "true"} if sent.replayed else None
     return json(shapes.SentMessages(data=data), 202, headers)
 

@@ -98,7 +98,8 @@ class Api:
 
     async def key(self, *scopes: str, channels: Collection[str] | None = None) -> dict[str, str]:
         """The headers of a new key."""
-        key = await create_key(self.engine, SECRETS, name="tests", scopes=scopes, channels=channels)
+        name = "tests" if channels is None else f"tests of {', '.join(sorted(channels))}"
+        key = await create_key(self.engine, SECRETS, name=name, scopes=scopes, channels=channels)
         return {"Authorization": f"Bearer {key}"}
 
     async def get(self, path: str, **options: Any) -> Any:
