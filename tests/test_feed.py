@@ -25,6 +25,7 @@ from tests.support.beds import connect
 from tests.support.commands import postback as command
 from tests.support.commands import run
 from tests.support.idle import idle
+from tests.support.inbound import eventually
 from tests.support.listening import FEED, listener
 from tests.support.patience import PATIENCE
 from tests.support.receiver import Receiver
@@ -341,6 +342,23 @@ async def test_a_revoked_key_hears_no_more(receiver: Receiver) -> None:
         said = await stream.next()
 
     assert {} == said
+
+
+@pytest.mark.parametrize("ended", ["revoked_at", "expires_at"])
+async def test_an_answer_that_waited_tells_nothing_to_a_key_that_has_ended(
+    receiver: Receiver, ended: str
+) -> None:
+    asked = asyncio.create_task(
+        receiver.client.get(f"{receiver.url}{FEED}", params={"after": "now", "wait": "10"})
+    )
+    stream = receiver.app._pages.state.context.stream
+    await eventually(lambda: stream._waiting > 0)
+    await receiver.rows(f"UPDATE postback.api_key SET {ended} = now()")  # noqa: S608 - one of two names
+    receiver.app._pages.state.context.auth._keyring._keys.clear()
+    await sent(receiver, "T1")
+    answer = await asked
+
+    assert (401, "unauthorized") == (answer.status_code, answer.json()["code"])
 
 
 async def test_a_stream_does_not_hold_up_the_end_of_its_server(database_url: str, tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ AppStatus.enable_automatic_graceful_drain = False
 async def list_feed(ask: Ask[FeedPage, Nothing]) -> Response:
     page, stream = ask.query, ask.context.stream
     found = await stream.read(page.after, _wanted(ask), page.limit, page.wait)
+    if page.wait:
+        await _authenticate(ask)  # the key may have ended meanwhile
     return json(
         shapes.Feed(
             data=list(found.events), next_cursor=ids.cursor_of_sequence(found.through), reset=found.reset
@@ -70,11 +72,16 @@ async def _told(
 async def _still_allowed(ask: Ask[FeedFilters, Nothing]) -> bool:
     """A key that was revoked meanwhile hears nothing more."""
     try:
-        auth = ask.context.auth
-        await auth.authenticate(auth.presented(ask.request.headers.get("authorization")))
+        await _authenticate(ask)
     except Problem:
         return False
     return True
+
+
+async def _authenticate(ask: Ask[FeedFilters, Nothing] | Ask[FeedPage, Nothing]) -> None:
+    """Raises ``Problem`` (401) where the key of *ask* is none any more."""
+    auth = ask.context.auth
+    await auth.authenticate(auth.presented(ask.request.headers.get("authorization")))
 
 
 def _wanted(ask: Ask[FeedFilters, Nothing] | Ask[FeedPage, Nothing]) -> Wanted:
