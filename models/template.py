@@ -12,7 +12,8 @@ class Template(SQLModel, table=True):
     """``state`` is ``pending``, ``ready`` or ``failed``.
 
     ``origin`` is ``external`` while only the carrier has spoken of it; then it has no name and no content,
-    and the template that turns out to be it takes over its state.
+    and the template that turns out to be it takes over its state. Each of the ``media`` in ``content`` has a
+    ``url``, a ``content_type`` and as ``file`` the upload's id, null where it was given by an address.
     """
 
     __tablename__ = "template"

@@ -68,8 +68,12 @@ class Sight:
         url: str = file["url"]
         return self.links.anew(file["id"], url, self.base) if self.links else url
 
-    def address_in_template(self, url: str) -> str:
-        return self.links.of_template(url, self.base) if self.links else url
+    def address_in_template(self, media: Mapping[str, Any]) -> str:
+        """Returns the address of *media*, of a template as it is stored. One that was given by an address
+        stays as it stands; templates of versions before this one do not say (no ``file``)."""
+        url: str = media["url"]
+        given = "file" in media and media["file"] is None
+        return self.links.of_template(url, self.base) if self.links and not given else url
 
 
 class Snapshot:

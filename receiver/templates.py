@@ -1,5 +1,6 @@
 """Messages stored with their carriers: queued here, known by the answer, moved by reports."""
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func
@@ -7,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col, insert, select
 
 from models import Outbox, Template
-from models.events import Submission, TemplateState
+from models.events import OutgoingMedia, Submission, TemplateState
 from receiver.auth import Channels
 from receiver.db import snapshot
 from receiver.problems import invalid
@@ -32,7 +33,7 @@ class Templates:
                 "text": submission.text,
                 "subject": submission.subject,
                 "fallback_text": submission.fallback_text,
-                "media": [{"url": file.url, "content_type": file.content_type} for file in submission.media],
+                "media": [_entry(media) for media in submission.media],
             },
             "state": TemplateState.PENDING,
             "updated_at": func.clock_timestamp(),
@@ -62,3 +63,10 @@ class Templates:
         if template.state == TemplateState.FAILED:
             raise invalid("/template_id", "The carrier could not store this template.")
         return template
+
+
+def _entry(media: OutgoingMedia) -> dict[str, Any]:
+    """Returns what a template keeps of *media*. ``file`` is the id of the upload that it was made with, None
+    where it was given by an address: that neither keeps a file nor its address, whatever it says."""
+    file = str(media.file.id) if media.file else None
+    return {"url": media.url, "content_type": media.content_type, "file": file}

@@ -214,6 +214,48 @@ async def test_an_address_that_a_carrier_keeps_with_a_template_goes_on_opening_i
     assert 200 == (await here.client.get(row["url"])).status_code
 
 
+@pytest.mark.parametrize("place", ["text", "url"])
+async def test_a_template_that_merely_names_an_address_of_before_does_not_revive_it(
+    here: Home, place: str
+) -> None:
+    uploaded = await here.upload(PNG)
+    made = store_of(here.settings, secrets.load(here.settings)).links
+    url = made.lasting(UUID(uploaded["id"]), "file.png", here.url)
+    await here.rows("UPDATE postback.file SET created_at = now() - interval '1 year'")
+
+    template = _template({"url": url if place == "url" else "https://example.com/a.png"})
+    saved = await here.post("/v1/templates", json=template | {"text": url})
+    shown = await here.client.get(
+        f"{here.url}/v1/templates/{saved.json()['id']}", headers={"authorization": f"Bearer {here.key}"}
+    )
+    [media] = shown.json()["media"]
+
+    assert (201, 404) == (saved.status_code, (await here.client.get(url)).status_code)
+    assert {"url": template["media"][0]["url"], "content_type": media["content_type"]} == media
+
+
+async def test_a_template_of_the_version_before_goes_on_having_its_files(here: Home) -> None:
+    """It does not say which files it was made with: the addresses of its files do, and its text does not."""
+    kept, named = [await here.upload(PNG) for _ in range(2)]
+    saved = await here.post("/v1/templates", json=_template({"id": kept["id"]}))
+    made = store_of(here.settings, secrets.load(here.settings)).links
+    urls = [made.lasting(UUID(one["id"]), "file.png", here.url) for one in (kept, named)]
+    await here.rows(
+        """UPDATE postback.template
+           SET content = jsonb_set(content #- '{media,0,file}', '{text}', to_jsonb($1::text))""",
+        urls[1],
+    )
+    await here.rows("UPDATE postback.file SET created_at = now() - interval '1 year'")
+    shown = await here.client.get(
+        f"{here.url}/v1/templates/{saved.json()['id']}", headers={"authorization": f"Bearer {here.key}"}
+    )
+    [media] = shown.json()["media"]
+
+    assert [200, 404] == [(await here.client.get(url)).status_code for url in urls]
+    assert urls[0] != media["url"]
+    assert 200 == (await here.client.get(here.at(media["url"]))).status_code
+
+
 async def test_what_is_stored_of_a_message_opens_nothing_for_longer(
     here: Home, calendar: SimpleNamespace
 ) -> None:

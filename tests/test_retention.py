@@ -1,6 +1,7 @@
 """What is kept how long: a day is a day, and nothing younger goes."""
 
 import asyncio
+import json
 import os
 import time
 from datetime import UTC, datetime, timedelta
@@ -261,22 +262,35 @@ async def test_the_oldest_number_of_the_feed_follows_what_is_kept(
     assert 4 == await db.fetchval("SELECT seq FROM postback.feed_head")
 
 
-async def test_a_file_goes_when_nothing_names_it_any_more(database_url: str, db: Any, tmp_path: Path) -> None:
+async def test_a_file_goes_when_no_message_and_no_template_has_it(
+    database_url: str, db: Any, tmp_path: Path
+) -> None:
     keep = Disk(tmp_path / "media")
-    used, templated, idle = at(ago(91)), at(ago(91)), at(ago(91))
-    for file_id in (used, templated, idle):
+    used, templated, of_before, named, quoted, idle = (at(ago(91)) for _ in range(6))
+    for file_id in (used, templated, of_before, named, quoted, idle):
         await add_file(db, file_id, keep.put(file_id.bytes))
     await db.execute("INSERT INTO postback.media VALUES ($1, 0, $2, '', NULL, 1, 'stored')", at(ago(1)), used)
-    await db.execute(
-        "INSERT INTO postback.template (id, origin, channel, provider, content, state, updated_at)"
-        " VALUES ($1, 'api', 'c', 'p', $2, 'ready', now())",
-        at(ago(91)), f'{{"media": [{{"url": "https://us.example/media/{templated}/00/a.png"}}]}}',
-    )  # fmt: skip
+
+    def address(file_id: Any) -> str:
+        return f"https://us.example/media/{file_id}/00/a.png"
+
+    for content in (
+        {"media": [{"url": address(templated), "file": str(templated)}]},
+        {"media": [{"url": address(of_before)}]},
+        # given by its address, and written down in words
+        {"text": address(quoted), "media": [{"url": address(named), "file": None}]},
+        {"text": address(quoted)},
+    ):
+        await db.execute(
+            "INSERT INTO postback.template (id, origin, channel, provider, content, state, updated_at)"
+            " VALUES ($1, 'api', 'c', 'p', $2, 'ready', now())",
+            at(ago(91)), json.dumps(content),
+        )  # fmt: skip
 
     await janitor.run(keeping(database_url, tmp_path, bodies=90), NOW)
 
     rows = await db.fetch("SELECT id FROM postback.file")
-    assert {used, templated} == {row["id"] for row in rows}
+    assert {used, templated, of_before} == {row["id"] for row in rows}
 
 
 async def test_bytes_on_disk_go_a_week_after_their_last_row(

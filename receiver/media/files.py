@@ -5,7 +5,8 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from uuid import UUID
 
-from sqlalchemy import String, cast, exists
+from sqlalchemy import cast, exists, func
+from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col, insert, select
 from uuid_utils.compat import uuid7
@@ -54,13 +55,19 @@ class Files:
         return file
 
     async def opens_without_end(self, file: File) -> bool:
-        """Returns whether an address that says nothing about its end opens *file*: while a template names it,
-        and for a lifetime from when it came, for versions before this one gave out no others."""
+        """Returns whether an address that says nothing about its end opens *file*: while there is a template
+        that was made with it, and for a lifetime from when it came, for versions before this one gave out no
+        others."""
         if datetime.now(UTC) - file.created_at < self.store.links.lifetime:
             return True
-        named = cast(col(Template.content), String).contains(f"{PREFIX}{file.id}/", autoescape=True)
+        # as in receiver/sql/retention.sql: templates of versions before this one know addresses only
+        holds = (
+            f'$.media[*] ? (@.file == "{file.id}"'
+            f' || (!exists(@.file) && @.url like_regex "{PREFIX}{file.id}/"))'
+        )
+        made_with = func.jsonb_path_exists(col(Template.content), cast(holds, JSONPATH))
         async with snapshot(self._engine) as session:
-            return bool(await session.scalar(select(exists().where(named))))
+            return bool(await session.scalar(select(exists().where(made_with))))
 
     async def find(self, file_ids: Collection[UUID]) -> dict[UUID, File]:
         """Those of *file_ids* that exist."""

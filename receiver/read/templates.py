@@ -63,7 +63,10 @@ def _shape(row: Template, sight: Sight) -> shapes.Template:
             "name": row.name,
             "subject": row.content.get("subject"),
             "text": row.content.get("text"),
-            "media": [file | {"url": sight.address_in_template(file["url"])} for file in media],
+            "media": [
+                {"url": sight.address_in_template(file), "content_type": file["content_type"]}
+                for file in media
+            ],
             "fallback_text": row.content.get("fallback_text"),
             "state": row.state,
             "error": views.error(row.error_class, row.error_code, row.error_message) if failed else None,

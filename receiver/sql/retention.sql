@@ -41,7 +41,8 @@ BEGIN
     END IF;
 END $$;
 
--- The same for files: those that no message and no template names.
+-- The same for files: those of no message, and with which no template was made. Of a template from before it
+-- kept "file", the address of the file tells.
 CREATE FUNCTION postback.forget_files(after uuid, before uuid, most integer, OUT last uuid, OUT gone integer)
 LANGUAGE plpgsql SET lock_timeout = '100ms' SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
@@ -51,7 +52,9 @@ BEGIN
     last := looked[cardinality(looked)];
     DELETE FROM postback.file f WHERE f.id = ANY (looked)
         AND NOT EXISTS (SELECT FROM postback.media m WHERE m.id = f.id)
-        AND NOT EXISTS (SELECT FROM postback.template t WHERE t.content::text LIKE '%/media/' || f.id || '/%');
+        AND NOT EXISTS (SELECT FROM postback.template t WHERE jsonb_path_exists(t.content, (
+            '$.media[*] ? (@.file == "' || f.id
+            || '" || (!exists(@.file) && @.url like_regex "/media/' || f.id || '/"))')::jsonpath));
     GET DIAGNOSTICS gone = ROW_COUNT;
 END $$;
 
