@@ -185,12 +185,12 @@ async def told_again(house: House) -> str:
     return str(last["id"])
 
 
-def mark(house: House) -> None:
+async def mark(house: House) -> None:
     """What leaves from now on is what is looked at."""
+    for listener in house.ears:
+        await listener.forget()
     for tap in house.taps.values():
         tap.mark()
-    for listener in house.ears:
-        listener.heard.clear()
 
 
 def came(tap: Tap, events: int, end: str) -> bool:
@@ -233,7 +233,7 @@ async def test_what_is_redacted_is_told_by_nobody_any_more(house: House) -> None
 
         for message_id in {event["message_id"] for event in events}:
             await house.call("POST", f"/v1/messages/{message_id}/redact")
-        mark(house)
+        await mark(house)
         slow.heard.clear()
         end = await told_again(house)
         posts = await later(house, len(events), end)
@@ -266,7 +266,7 @@ async def test_who_is_erased_is_told_of_by_nobody_any_more(house: House) -> None
         lambda: commands.run("erase", THEM, "--yes", cwd=house.cwd, **house.environment)
     )
     assert 0 == code, said
-    mark(house)
+    await mark(house)
     end = await told_again(house)
     posts = await later(house, len(events), end)
 

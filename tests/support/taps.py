@@ -106,6 +106,19 @@ class Ear:
                 self.heard += piece
                 self.ended = not piece
 
+    async def forget(self) -> None:
+        """Takes and forgets everything that has left the server by now."""
+        left, before = self.on_the_way, len(self.heard)
+        loop = asyncio.get_running_loop()
+        while not self.ended and len(self.heard) - before < left:
+            with suppress(ConnectionError):
+                piece = await loop.sock_recv(self._connection, left - (len(self.heard) - before))
+                self.heard += piece
+                if piece:
+                    continue
+            self.ended = True
+        self.heard.clear()
+
     @property
     def on_the_way(self) -> int:
         """Bytes that have left the server, and are not taken yet: the kernel has them, at either end."""
