@@ -285,7 +285,7 @@ async def test_a_key_of_some_channels_sees_a_conversation_only_if_it_has_all_tha
 async def key(receiver: Receiver, channels: list[str]) -> str:
     app = receiver.app
     return await create_key(
-        app._engine, app._secrets, name="bound", scopes=["read", "send"], channels=channels
+        app._engine, app._secrets, name="+".join(channels), scopes=["read", "send"], channels=channels
     )
 
 
