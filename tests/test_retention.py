@@ -242,6 +242,9 @@ async def test_sweeping_beside_running_writers_loses_none_of_theirs(
     assert [] == lost
     assert 800 == len(states)
     assert {"applied", "duplicate"} >= set(states)
+    unnamed = """SELECT id FROM postback.message m WHERE NOT EXISTS (
+                     SELECT FROM postback.reference r WHERE r.message_id = m.id)"""
+    assert [] == [str(row["id"]) for row in await db.fetch(unnamed)], "the ids tell when they were begun"
     assert [400, 400] == await counts(db, "message", "reference")
     assert max(waits) < 0.9
 
