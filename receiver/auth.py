@@ -8,11 +8,8 @@ Keys that were made before there were proofs have none. A key holds exactly its 
 
 import base64
 import json
-import math
 import re
 import secrets as random
-import time
-from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,10 +28,8 @@ from receiver.db import snapshot
 from receiver.keyring import Keyring
 from receiver.keyuse import KeyUse
 from receiver.problems import Code, Problem
+from receiver.rates import Allowance, Rates
 from receiver.secrets import Secrets
-
-#: keys whose rate is remembered
-REMEMBERED_KEYS = 10_000
 
 #: the only channels that an asker may see; None is all of them
 Channels = frozenset[str] | None
@@ -88,31 +83,13 @@ class Presented:
     proven: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """What is left of a key's rate after a request."""
-
-    rate: int
-    remaining: int
-    wait: float
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """draft-ietf-httpapi-ratelimit-headers: the policy, what is left, seconds until there is more."""
-        return {
-            "RateLimit-Policy": f'"default";q={self.rate};w=1',
-            "RateLimit": f'"default";r={self.remaining};t={max(1, math.ceil(self.wait))}',
-        }
-
-
 class Auth:
     """Knows keys. One per process; its memory of keys and of their rates is the process's own."""
 
     def __init__(self, engine: AsyncEngine, secrets: Secrets, rate: int) -> None:
-        self._secrets, self._rate = secrets, rate
+        self._secrets, self._rates = secrets, Rates(rate)
         self._keyring = Keyring(engine)
         self._use = KeyUse(engine)
-        self._buckets: OrderedDict[UUID, tuple[float, float]] = OrderedDict()
 
     def presented(self, authorization: str | None) -> Presented:
         """Returns the key in an ``Authorization`` header, as far as it can be told without Postgres.
@@ -147,25 +124,8 @@ class Auth:
         await self._use.close()
 
     def spend(self, principal: Principal) -> Allowance:
-        """Takes one request out of the key's bucket. Raises ``Problem`` (429) when it is empty.
-
-        The bucket holds one second's worth of requests and fills evenly.
-        """
-        now = time.monotonic()
-        tokens, since = self._buckets.pop(principal.id, (float(self._rate), now))
-        tokens = min(float(self._rate), tokens + (now - since) * self._rate)
-        left = tokens - 1 if tokens >= 1 else tokens
-        self._buckets[principal.id] = (left, now)
-        if len(self._buckets) > REMEMBERED_KEYS:
-            self._buckets.popitem(last=False)
-        allowance = Allowance(self._rate, int(left), max(0.0, (1 - left) / self._rate))
-        if tokens < 1:
-            raise Problem(
-                Code.TOO_MANY_REQUESTS,
-                f"This API key may make {self._rate} requests per second.",
-                headers={"Retry-After": str(max(1, math.ceil(allowance.wait))), **allowance.headers},
-            )
-        return allowance
+        """Takes one request out of the key's rate. Raises ``Problem`` (429) where nothing is left of it."""
+        return self._rates.spend(principal.id)
 
 
 async def create_key(
