@@ -1,4 +1,5 @@
-"""Which addresses a URL that somebody gave us may lead to: public ones, and what the operator has named.
+"""Addresses of callers, and those to which a URL that somebody gave us may lead: public ones, and what the
+operator has named.
 
 Pure. Looking names up and connecting is `receiver.http`'s, to the very addresses that were checked here.
 """
@@ -36,6 +37,16 @@ def literal(host: str) -> Address | None:
         if re.fullmatch("[0-9]+|0[xX][0-9a-fA-F]*", last) or ":" in host:
             raise Forbidden(f"{host!r} is an address in a spelling that is not accepted") from None
         return None
+
+
+def of_peer(peer: str | None) -> Address | None:
+    """Returns the address of a caller, as IPv4 where it is one inside IPv6, and without its zone; None where
+    *peer* is no address."""
+    try:
+        address = ip_address((peer or "").partition("%")[0])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def public(address: Address) -> bool:

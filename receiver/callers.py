@@ -6,7 +6,6 @@ refused under a wrong setting can be recognised and replayed once the setting is
 
 import base64
 import hmac
-import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import orjson
 from starlette.types import Scope
 
 from models.events import Request
-from receiver import bounds
+from receiver import addresses, bounds
 from receiver.config import ChannelSettings, Network
 from receiver.providers.base import Provider
 from receiver.secrets import Secrets
@@ -120,13 +119,8 @@ def _without_port(hop: str) -> str:
 
 
 def _within(peer: str | None, networks: Sequence[Network]) -> bool:
-    try:
-        address = ipaddress.ip_address(peer or "")
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return any(address in network for network in networks)
+    address = addresses.of_peer(peer)
+    return address is not None and any(address in network for network in networks)
 
 
 def _basic(given: bytes) -> bytes:

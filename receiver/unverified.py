@@ -9,6 +9,7 @@ from heapq import heapify, heappop, heappush
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+from receiver import addresses
 from receiver.metrics.definitions import UNVERIFIED_NOT_KEPT, UNVERIFIED_REMOVED
 from receiver.waiting import Waiting
 
@@ -158,12 +159,9 @@ class UnverifiedStore:
 def network(peer: str | None) -> str:
     """The network of an address, as one caller may have all of it: of IPv4 24 bits, of IPv6 48; empty where
     *peer* is no address."""
-    try:
-        address = ipaddress.ip_address((peer or "").partition("%")[0])
-    except ValueError:
+    address = addresses.of_peer(peer)
+    if address is None:
         return ""
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
     return str(ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False))
 
 
