@@ -127,9 +127,9 @@ BEGIN
         FROM unnest(inbounds) i WHERE i.candidate = ANY (begun);
         INSERT INTO postback.media (message_id, "position", id, url, content_type, size, state, next_at, channel)
         SELECT f.message_id, f.position, f.id, f.url, f.content_type, f.size, f.state,
-            CASE WHEN f.state = 'pending' THEN clock_timestamp() END,
-            (SELECT e.channel FROM unnest(events) e WHERE e.candidate = f.message_id LIMIT 1)
-        FROM unnest(files) f WHERE f.message_id = ANY (begun);
+            CASE WHEN f.state = 'pending' THEN clock_timestamp() END, e.channel
+        FROM unnest(files) f JOIN unnest(events) e ON e.candidate = f.message_id
+        WHERE f.message_id = ANY (begun);
         INSERT INTO postback.file (id, sha256, size, content_type, name, created_at)
         SELECT f.id, f.sha256, f.size, f.content_type, f.name, clock_timestamp()
         FROM unnest(files) f WHERE f.message_id = ANY (begun) AND f.sha256 IS NOT NULL;
