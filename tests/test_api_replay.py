@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from receiver.auth import create_key
-from tests.support.commands import run
+from tests.support.commands import configured, run
 from tests.support.receiver import CHANNEL, CHANNELS, TOKEN, Receiver, running
 from tests.support.store import postback
 
@@ -83,17 +83,7 @@ async def test_a_key_replays_only_what_its_channels_received(database_url: str) 
 
 @pytest.fixture
 def directory(tmp_path: Path, database_url: str) -> Path:
-    (tmp_path / "postback.toml").write_text(
-        f"""
-        database_url = "{database_url}"
-        secret_key = ["a secret key for tests"]
-        [channels.{CHANNEL}]
-        provider = "sinch_mms"
-        tokens = ["{TOKEN}"]
-        basic = "carrier:left"
-        """
-    )
-    return tmp_path
+    return configured(tmp_path, database_url, CHANNEL, tokens=[TOKEN], basic="carrier:left")
 
 
 async def test_the_command_says_what_would_change_then_changes_it(database_url: str, directory: Path) -> None:

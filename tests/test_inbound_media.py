@@ -13,7 +13,6 @@ from starlette.responses import Response
 from receiver import fetching, media
 from receiver.fetching import Pace
 from tests.support import commands
-from tests.support.idle import idle
 from tests.support.inbound import PNG, THEM, US, Home, eventually, home, told
 from tests.support.installation import installation
 from tests.support.patience import PATIENCE
@@ -212,15 +211,9 @@ async def test_of_many_who_fetch_each_file_is_fetched_by_one(here: Home) -> None
 async def test_a_carrier_whose_files_hang_holds_up_nobody_elses(here: Home) -> None:
     slow = here.files.give("slow.png", None)
     await here.inbound(*[slow] * 10)
-    async with here.fetching():
-        await eventually(lambda: len(here.files.asked) >= 4)
-        message = await here.inbound(here.files.give("1.png", PNG), channel="other")
-        async with idle() as clock:
-            message = await here.settled(message["id"])
-        assert clock.seconds < 2
-        here.files.released.set()
 
-    assert "stored" == message["media"][0]["state"]
+    async with here.past(4, "other") as message:
+        assert "stored" == message["media"][0]["state"]
 
 
 async def test_web_processes_leave_to_the_sender_what_is_not_overdue(here: Home) -> None:

@@ -9,8 +9,7 @@ import pytest
 
 from receiver import db
 from tests.support.functions import called
-from tests.support.idle import idle
-from tests.support.inbound import PNG, Home, eventually, home
+from tests.support.inbound import PNG, Home, home
 from tests.support.patience import PATIENCE
 
 CLAIM = called("SELECT channel FROM postback.claim_media($1, $2, $3, $4, $5, $6, $7) ORDER BY channel")
@@ -41,16 +40,10 @@ async def flooded(here: Home, *channels: str, number: int = 30) -> None:
 
 async def test_two_floods_of_files_that_hang_hold_up_nobody_elses(here: Home) -> None:
     await flooded(here, "sinch", "other")
-    async with here.fetching():
-        await eventually(lambda: len(here.files.asked) >= 6)
-        message = await here.inbound(here.files.give("1.png", PNG), channel="third")
-        async with idle() as clock:
-            message = await here.settled(message["id"])
-        assert clock.seconds < 2
-        assert 6 == here.files.asked.count("slow.png")
-        here.files.released.set()
 
-    assert "stored" == message["media"][0]["state"]
+    async with here.past(6, "third") as message:
+        assert 6 == here.files.asked.count("slow.png")
+        assert "stored" == message["media"][0]["state"]
 
 
 async def test_two_floods_of_files_that_come_at_once_let_others_through(here: Home) -> None:

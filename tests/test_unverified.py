@@ -15,7 +15,7 @@ from receiver import db, unverified_told
 from receiver.metrics.definitions import UNVERIFIED_NOT_KEPT, UNVERIFIED_REMOVED
 from receiver.unverified import Held, Stored, UnverifiedStore, network, surplus
 from receiver.unverified_table import UnverifiedTable
-from tests.support.commands import run
+from tests.support.commands import configured, run
 from tests.support.patience import PATIENCE
 from tests.support.receiver import TOKEN, Receiver, running
 
@@ -284,16 +284,7 @@ def told(logs: Any) -> list[Any]:
 
 @pytest.fixture
 def directory(tmp_path: Path, database_url: str) -> Path:
-    (tmp_path / "postback.toml").write_text(
-        f"""
-        database_url = "{database_url}"
-        secret_key = ["a secret key for tests"]
-        [channels.quiet]
-        provider = "sinch_mms"
-        tokens = ["{TOKEN}"]
-        """
-    )
-    return tmp_path
+    return configured(tmp_path, database_url, "quiet", tokens=[TOKEN])
 
 
 async def test_what_proves_nothing_is_discarded_by_channel_and_time(

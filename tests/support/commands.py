@@ -1,5 +1,6 @@
 """The ``postback`` command as people run it: processes of their own, in a directory that is not ours."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from tests.support.patience import COMMAND, PATIENCE
 from tests.support.processes import ROOT, eventually
@@ -19,6 +20,20 @@ def environment(**variables: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("POSTBACK_")}
     kept.pop("DATABASE_URL", None)
     return {**kept, "PYTHONPATH": str(ROOT), **variables}
+
+
+def configured(directory: Path, database_url: str, channel: str, **keys: Any) -> Path:
+    """Returns *directory* with a configuration of one Sinch *channel*, of which *keys* are further keys."""
+    (directory / "postback.toml").write_text(
+        f"""
+        database_url = "{database_url}"
+        secret_key = ["a secret key for tests"]
+        [channels.{channel}]
+        provider = "sinch_mms"
+        """
+        + "".join(f"{name} = {json.dumps(value)}\n" for name, value in keys.items())
+    )
+    return directory
 
 
 def run(*arguments: str, cwd: Path, **variables: str) -> tuple[int, str, str]:

@@ -16,6 +16,7 @@ from receiver import optouts, secrets
 from receiver.fetching import Fetching, Pace
 from receiver.media import store_of
 from tests.support import carrier, receiver
+from tests.support.idle import idle
 from tests.support.patience import PATIENCE
 from tests.support.receiver import Receiver
 
@@ -101,6 +102,19 @@ class Home(Receiver):
                 if all(file["state"] != "pending" for file in message["media"]):
                     return message
                 await asyncio.sleep(0.01)
+
+    @asynccontextmanager
+    async def past(self, hanging: int, channel: str) -> AsyncIterator[dict[str, Any]]:
+        """Yields a message with a file that came to *channel* once *hanging* fetches were under way, and was
+        fetched beside them within 2 s of an idle clock. They hang until the block ends."""
+        async with self.fetching():
+            await eventually(lambda: len(self.files.asked) >= hanging)
+            message = await self.inbound(self.files.give("1.png", PNG), channel=channel)
+            async with idle() as clock:
+                message = await self.settled(message["id"])
+            assert clock.seconds < 2
+            yield message
+            self.files.released.set()
 
     async def fetched(self, *urls: str, **fields: Any) -> dict[str, Any]:
         message = await self.inbound(*urls, **fields)
