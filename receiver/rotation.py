@@ -16,7 +16,8 @@ from sqlmodel import col
 
 from models import ApiKey, File, OptOutEntry, Payload, SecretKeyCheck, Subscriber, Template
 from receiver.config import Settings
-from receiver.media.links import FOR_CARRIERS, PREFIX, STEP
+from receiver.media.files import made_with
+from receiver.media.links import FOR_CARRIERS, STEP
 from receiver.partitions import first_id
 from receiver.secrets import Secrets, Undecryptable
 from receiver.subscribers import PURPOSE
@@ -142,10 +143,7 @@ async def _files(connection: AsyncConnection, since: datetime, days: int) -> Nee
 
 
 async def _templates(connection: AsyncConnection, since: datetime) -> Need | None:
-    query = select(func.count()).where(
-        col(Template.id) < first_id(since),
-        cast(col(Template.content), String).regexp_match(f"{PREFIX}[0-9a-f-]{{36}}/"),
-    )
+    query = select(func.count()).where(col(Template.id) < first_id(since), made_with())
     found = (await connection.execute(query)).scalar_one()
     if not found:
         return None

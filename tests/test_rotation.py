@@ -146,8 +146,10 @@ async def test_what_cannot_be_made_anew_is_named_with_its_end(
         file = await receiver.client.post(f"{receiver.url}/v1/media", content=PNG, headers=image)
         assert (401, 201) == (refused.status_code, file.status_code)
         template = {"channel": CHANNEL, "name": "t", "text": "Hi", "media": [{"id": file.json()["id"]}]}
-        stored = await receiver.client.post(f"{receiver.url}/v1/templates", json=template, headers=headers)
-        assert 201 == stored.status_code, stored.text
+        naming = {"channel": CHANNEL, "name": "n", "text": f"See /media/{file.json()['id']}/"}
+        for one in (template, naming):
+            stored = await receiver.client.post(f"{receiver.url}/v1/templates", json=one, headers=headers)
+            assert 201 == stored.status_code, stored.text
     before = Secrets([OLD])
     ends = datetime.now(UTC) + DAY
     await auth.create_key(engine, before, name="ending", expires_at=ends)

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from uuid import UUID
 
-from sqlalchemy import cast, exists, func
+from sqlalchemy import ColumnElement, cast, exists, func
 from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col, insert, select
@@ -60,14 +60,8 @@ class Files:
         others."""
         if datetime.now(UTC) - file.created_at < self.store.links.lifetime:
             return True
-        # as in receiver/sql/retention.sql: templates of versions before this one know addresses only
-        holds = (
-            f'$.media[*] ? (@.file == "{file.id}"'
-            f' || (!exists(@.file) && @.url like_regex "{PREFIX}{file.id}/"))'
-        )
-        made_with = func.jsonb_path_exists(col(Template.content), cast(holds, JSONPATH))
         async with snapshot(self._engine) as session:
-            return bool(await session.scalar(select(exists().where(made_with))))
+            return bool(await session.scalar(select(exists().where(made_with(file.id)))))
 
     async def find(self, file_ids: Collection[UUID]) -> dict[UUID, File]:
         """Those of *file_ids* that exist."""
@@ -76,3 +70,11 @@ class Files:
         async with snapshot(self._engine) as session:
             rows = await session.scalars(select(File).where(col(File.id).in_(set(file_ids))))
             return {row.id: row for row in rows}
+
+
+def made_with(file_id: UUID | None = None) -> ColumnElement[bool]:
+    """Returns whether a template was made with the file *file_id*, or with any file of ours."""
+    # as in receiver/sql/retention.sql: templates of versions before this one know addresses only
+    kept, address = ("!= null", "[0-9a-f-]{36}") if file_id is None else (f'== "{file_id}"', str(file_id))
+    path = f'$.media[*] ? (@.file {kept} || (!exists(@.file) && @.url like_regex "{PREFIX}{address}/"))'
+    return func.jsonb_path_exists(col(Template.content), cast(path, JSONPATH))
