@@ -1,1 +1,1 @@
-"""What is known against the packages that the locks name."""
+"""Known vulnerabilities of the packages that the locks name."""

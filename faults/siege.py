@@ -22,7 +22,7 @@ RATIO = 2.0
 
 @dataclass(slots=True)
 class Siege:
-    """What is measured turn by turn: the answers to *callers* without a crowd and with one, what became of
+    """Measures turn by turn: the answers to *callers* without a crowd and with one, what became of
     the crowd, and the kilobytes by which all web processes of *command* grew meanwhile."""
 
     served: Machine

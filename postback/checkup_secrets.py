@@ -1,4 +1,4 @@
-"""What `postback doctor` says of secrets in the configuration: who may read them, who knows them."""
+"""Findings of `postback doctor` about secrets in the configuration: who may read them, who knows them."""
 
 import tomllib
 from collections.abc import Callable, Iterator

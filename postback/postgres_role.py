@@ -19,7 +19,7 @@ HBA = "postback_hba.conf"
 #: seconds; a start after a crash reads the log first
 TIMEOUT = 300.0
 
-#: What an older version made belongs to the superuser. REASSIGN OWNED refuses to touch what that one has.
+#: Objects that an older version made belong to the superuser, and REASSIGN OWNED refuses his.
 _TAKE_OVER = f"""
 DO $$
 DECLARE

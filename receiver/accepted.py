@@ -25,7 +25,7 @@ LARGEST_SEND = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What the rows of every recipient hold: *request* as *submission*, *options* and *metadata* as JSON."""
+    """The content of each recipient's rows: *request* as *submission*, *options* and *metadata* as JSON."""
 
     request: SendRequest
     options: str

@@ -132,7 +132,7 @@ class Tally(NamedTuple):
 
 
 async def tally(connection: Connection, selection: Selection, schema: str) -> list[Tally]:
-    """What *selection* selects, by channel."""
+    """Returns the number and size of the payloads of *selection*, by channel."""
     where, values = _where(selection.conditions())
     text = """SELECT p.channel, count(*), coalesce(sum(octet_length(p.body)), 0)::bigint
               FROM postback.payload p"""

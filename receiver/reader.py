@@ -56,7 +56,7 @@ class Links(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What answers say beyond what is stored. *replies* say who can be answered, None where nobody asks.
+    """The part of answers that is not stored. *replies* say who can be answered, None where nobody asks.
     *links* make addresses of files anew, under *base* where there is no ``public_url``; None leaves them."""
 
     replies: Replies | None = None

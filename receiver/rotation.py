@@ -28,8 +28,8 @@ MOST_NAMES = 10
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What became of a subscriber: whether a secret of it was *renewed*, and whether one that signs is *lost*
-    because no listed key reads it."""
+    """The outcome for a subscriber: whether a secret of it was *renewed*, and whether one that signs is
+    *lost*, because no listed key reads it."""
 
     subscriber: UUID
     renewed: bool
@@ -53,7 +53,8 @@ async def subscribers(engine: AsyncEngine) -> Sequence[UUID]:
 async def renewed(engine: AsyncEngine, keys: Secrets, wanted: Sequence[UUID]) -> AsyncIterator[Done]:
     """Encrypts the secrets of the subscribers *wanted* under the first key, each in a transaction of its own.
 
-    What is encrypted under it already is left alone, so that it may be stopped and repeated at any time.
+    A secret that is encrypted under it already is left alone, so that this may be stopped and repeated at any
+    time.
     """
     for subscriber in wanted:
         async with engine.begin() as connection:

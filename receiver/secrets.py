@@ -82,7 +82,7 @@ class Secrets:
 
     @property
     def fingerprint(self) -> bytes:
-        """What tells the first key in `SecretKeyCheck`."""
+        """Returns the mark of the first key in `SecretKeyCheck`."""
         return _fingerprint(self._keys[0])
 
     async def check(self, engine: AsyncEngine) -> None:

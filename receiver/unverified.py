@@ -147,7 +147,7 @@ class UnverifiedStore:
         self._count_at = time.monotonic() + (RETRY if self._failed else RECOUNT)
 
     async def _kept(self) -> Stored:
-        """What is kept once the greediest have lost what is too much."""
+        """Removes the surplus of the greediest; returns the requests that are kept after it."""
         counted = await self._table.count()
         if counted.within(self._capacity, 1 - FREE):
             return counted
@@ -157,8 +157,8 @@ class UnverifiedStore:
 
 
 def network(peer: str | None) -> str:
-    """The network of an address, as one caller may have all of it: of IPv4 24 bits, of IPv6 48; empty where
-    *peer* is no address."""
+    """Returns the network of an address, as one caller may have all of it: of IPv4 24 bits, of IPv6 48; empty
+    where *peer* is no address."""
     address = addresses.of_peer(peer)
     if address is None:
         return ""
@@ -166,9 +166,9 @@ def network(peer: str | None) -> str:
 
 
 def surplus(held: Sequence[Held], counted: Stored, capacity: Stored) -> list[UUID]:
-    """Those of *held*, oldest first, that have to go so that `FREE` of *capacity* is free. Each is the oldest
-    of the network that takes most of the channel that takes most; a request takes its part of the number and
-    its part of the bytes."""
+    """Returns the ids of those of *held*, which come oldest first, that go so that `FREE` of *capacity* is
+    free. Each is the oldest of the network that takes most of the channel that takes most; a request takes
+    its part of the number and its part of the bytes."""
     channels: dict[str, dict[str, deque[Held]]] = defaultdict(lambda: defaultdict(deque))
     taken: defaultdict[tuple[str, ...], float] = defaultdict(float)
 

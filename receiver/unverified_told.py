@@ -1,4 +1,4 @@
-"""What the log says of requests that prove nothing: one line a minute, however many there are."""
+"""The log's account of requests that prove nothing: one line a minute, however many there are."""
 
 import asyncio
 from collections import Counter

@@ -66,7 +66,7 @@ def test_a_figure_is_the_one_in_the_code(figure: str, name: str) -> None:
 
 
 def test_every_row_that_names_the_code_has_a_figure_that_is_read() -> None:
-    tables = PAGE.partition("## What is bounded")[2].partition("\n## ")[0]
+    tables = PAGE.partition("## Bounds")[2].partition("\n## ")[0]
 
     assert 50 < len(FIGURES)
     assert len(FIGURES) == len(re.findall(r"^\| .+ \| `[\w.]+` \|$", tables, re.MULTILINE))

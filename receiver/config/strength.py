@@ -23,7 +23,7 @@ def check_tokens(tokens: Sequence[str], where: str) -> None:
 def check_secret_keys(keys: Sequence[str]) -> None:
     """Raises ``ConfigError`` where one of *keys* is empty, or the first one is too short.
 
-    Those behind the first make nothing any more. An old, short one may stand there until `postback secrets
+    Keys behind the first make nothing any more. An old, short one may stand there until `postback secrets
     rotate` has seen to what was made with it.
     """
     if not all(keys):

@@ -1,4 +1,4 @@
-"""What an error of a statement means for whoever sent it: try the same again, wait, or change the values."""
+"""The meaning of an error of a statement for its sender: try the same again, wait, or change the values."""
 
 import asyncpg
 

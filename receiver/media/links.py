@@ -33,7 +33,7 @@ _OURS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """What a genuine address says about its end: *until*, in seconds since 1970, None where it has none."""
+    """The end that a genuine address names: *until*, in seconds since 1970, None where it has none."""
 
     until: int | None
 
