@@ -5,6 +5,7 @@ Most is of one busy channel and one busy number; the rest is rare, and old, so t
 would have to pass nearly all before it found any.
 """
 
+from models.status import STATUS_BIT, Status
 from tests.support.beds import connect
 
 MESSAGES = 20_000
@@ -12,14 +13,18 @@ BUSY, RARE = "sinch-us", "swift-us"
 OUR_NUMBER, RARE_NUMBER = "+18885551234", "+18005550000"
 #: has few messages, all of them old
 CONTACT = "+12060000007"
-#: ids grow with time; the *n*th of 20,000, over the 20 days before now
-_ID = """(lpad(to_hex((extract(epoch FROM now()) * 1000 - 1728000000.0 * (20000 - n) / 20000)::bigint), 12, '0')
+#: ids grow with time; the *n*th of 20,000, over the last 20 days of last month, the same in every table. They
+#: do not end now: on the first day of a month its partition is small, and Postgres is right to read it whole.
+_ID = """(lpad(to_hex((extract(epoch FROM date_trunc('month', now())) * 1000
+                         - 1728000000.0 * (20001 - n) / 20000)::bigint), 12, '0')
     || '7' || substr(md5({0}), 1, 3) || '8' || substr(md5({0}), 4, 15))::uuid"""
 MESSAGE_ID = _ID.format("n::text")
 _OTHER_ID = _ID.format("n || 'other' || k")
 _CONTACT = "'+1206' || lpad((n % 5000)::text, 7, '0')"
 #: of the first thousand, every twentieth
 _RARE = "n <= 1000 AND n % 20 = 7"
+#: every hundredth was read and is undelivered as well
+_SEEN = f"CASE WHEN n % 100 = 7 THEN {STATUS_BIT[Status.READ] | STATUS_BIT[Status.UNDELIVERED]} ELSE 0 END"
 
 _FILL = (
     f"""INSERT INTO postback.message (id, direction, origin, channel, provider, kind, our_number, contact,
@@ -27,7 +32,7 @@ _FILL = (
         SELECT {MESSAGE_ID}, CASE WHEN {_RARE} THEN 'inbound' ELSE 'outbound' END, 'api',
             CASE WHEN {_RARE} THEN '{RARE}' ELSE '{BUSY}' END, 'sinch_mms', 'mms',
             CASE WHEN {_RARE} THEN '{RARE_NUMBER}' ELSE '{OUR_NUMBER}' END, {_CONTACT}, 'campaign-' || n % 7,
-            md5('conversation' || n % 5000)::uuid, CASE WHEN {_RARE} THEN 1 ELSE 40 END, 2, now()
+            md5('conversation' || n % 5000)::uuid, CASE WHEN {_RARE} THEN 1 ELSE 40 END | {_SEEN}, 2, now()
         FROM generate_series(1, {MESSAGES}) n""",
     f"""INSERT INTO postback.attention (message_id, uncertain, conflict, failure, error_class,
             error_specificity)
