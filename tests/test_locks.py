@@ -43,6 +43,9 @@ UNION ALL
 SELECT 'reference', r.provider_message_id FROM postback.reference r
 WHERE NOT EXISTS (SELECT FROM postback.message m WHERE m.id = r.message_id)
 UNION ALL
+SELECT 'nameless', m.id::text FROM postback.message m
+WHERE m.origin = 'external' AND NOT EXISTS (SELECT FROM postback.reference r WHERE r.message_id = m.id)
+UNION ALL
 SELECT 'attention', m.id::text FROM postback.message m
 LEFT JOIN postback.attention a ON a.message_id = m.id
 WHERE coalesce(a.failure, false) <> (m.seen & {FAILURE_BITS} <> 0 AND m.seen & {SUCCESS_BITS} = 0)
@@ -146,6 +149,33 @@ async def test_a_stop_that_comes_while_its_person_is_erased_stays_on_the_list(
     assert "opted_out" == await db.fetchval(
         "SELECT error_class FROM postback.attention WHERE message_id = $1", again.id
     )
+
+
+async def test_a_message_begins_with_its_reference_when_the_old_one_is_swept_at_that_moment(
+    open_connections: list[asyncpg.Connection],
+) -> None:
+    """Without it the next report on it would begin a second message of the same id."""
+    reporting, other, janitor = open_connections
+    await store(janitor, [arrival(postback("N101", "old"))])
+    await janitor.execute("DELETE FROM postback.message; DELETE FROM postback.event")
+    transaction = other.transaction()
+    await transaction.start()
+    await other.execute(
+        "INSERT INTO postback.reference (provider_message_id, channel, recipient, inbound, message_id)"
+        " VALUES ('new', $1, '', false, $2)",
+        CHANNEL.name,
+        uuid7(),
+    )
+    reports = [arrival(postback("N102", name)) for name in ("old", "new")]
+    telling = asyncio.create_task(store(reporting, reports))
+    # it has seen the reference of the old one, and waits with that of the new one
+    await until_blocked(janitor, reporting)
+    await janitor.execute("DELETE FROM postback.reference WHERE provider_message_id = 'old'")
+    await transaction.rollback()
+    assert ["applied", "applied"] == await telling
+
+    assert ["duplicate"] == await store(janitor, [_again(reports[0])])
+    assert [] == [tuple(row) for row in await janitor.fetch(WRONG) if row[0] == "nameless"]
 
 
 async def test_a_sender_and_a_stop_take_the_rows_of_a_person_in_the_same_order(

@@ -130,6 +130,7 @@ DECLARE
     pair record;
     guesses integer[];
     unknown bigint[];
+    looked_again boolean := false;
 BEGIN
     events := postback.as_first_written(events);
     IF EXISTS (SELECT FROM unnest(events) e WHERE e.guess_since IS NOT NULL) THEN
@@ -145,7 +146,7 @@ BEGIN
                 < e.received_at - interval '60 seconds';
     END IF;
 
-    FOR round IN 1..5 LOOP
+    FOR round IN 1..8 LOOP
         SELECT array_agg(coalesce(l.own, l.referenced, l.candidate) ORDER BY l.place),
             array_agg(l.found_by | coalesce(guesses[l.place], 0) ORDER BY l.place),
             array_agg(l.referenced) FILTER (WHERE l.own <> l.referenced),
@@ -162,12 +163,10 @@ BEGIN
             CROSS JOIN LATERAL (SELECT events[u.place].*) e
             ORDER BY e.provider_message_id, e.channel, e.batch_recipient, e.inbound, u.turn
             ON CONFLICT DO NOTHING;
-            -- In a statement of its own: an insert that yields to a row which another transaction has just
-            -- committed does not see that row, the next statement does.
-            SELECT array_agg(coalesce(l.own, l.referenced, l.candidate) ORDER BY l.place),
-                array_agg(l.found_by | coalesce(guesses[l.place], 0) ORDER BY l.place),
-                array_agg(l.referenced) FILTER (WHERE l.own <> l.referenced)
-            INTO targets, found_by, strangers FROM postback.located(events) l;
+            -- Look again, until all have a reference: an insert that yields to a row which another transaction
+            -- has just committed does not see that row, and meanwhile the janitor may have cleared away a
+            -- reference that the last look still found.
+            CONTINUE;
         END IF;
 
         SELECT array_agg(id) INTO locked FROM (
@@ -181,9 +180,10 @@ BEGIN
             SELECT unnest(targets) EXCEPT SELECT unnest(locked) EXCEPT SELECT e.candidate FROM unnest(events) e
         ) AS t (id) WHERE t.id IS NOT NULL;
         IF astray IS NOT NULL THEN
-            IF round > 1 THEN
+            IF looked_again THEN
                 DELETE FROM postback.reference WHERE message_id = ANY (astray);
             END IF;
+            looked_again := true;
             CONTINUE;
         END IF;
         IF strangers IS NULL THEN
