@@ -61,8 +61,7 @@ class Signs:
     async def missed(self) -> None:
         """Returns once the child has given signs and then none for `SILENT_LOOKS` looks.
 
-        A look that is itself late says nothing: the machine was suspended or has no time for anybody, and the
-        child gets all of its time again.
+        A look that is itself late does not count: the machine was suspended, or has no time for anybody.
         """
         loop = asyncio.get_running_loop()
         heard, silent = False, 0
@@ -71,9 +70,7 @@ class Signs:
             await asyncio.sleep(EVERY)
             if self._came():
                 heard, silent = True, 0
-            elif loop.time() > due + LATE:
-                silent = 0
-            elif heard:
+            elif heard and loop.time() <= due + LATE:
                 silent += 1
 
     def _came(self) -> bool:

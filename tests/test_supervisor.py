@@ -180,7 +180,7 @@ def test_a_child_that_hangs_is_replaced_and_those_that_live_or_give_no_signs_sta
     ) as running:
         assert "all ready" == processes.line(running.process)
         os.kill(running.lives("web")[0], signal.SIGSTOP)
-        assert processes.eventually(lambda: 2 <= min(len(running.lives(name)) for name in hanging), 40)
+        assert processes.eventually(lambda: 2 <= min(len(running.lives(name)) for name in hanging))
         assert not processes.alive(running.lives("web")[0])
         assert [1, 1] == [len(running.lives(name)) for name in ("sender", "other")]
         errors = running.end(signal.SIGTERM)[2].splitlines()
