@@ -15,7 +15,11 @@ from receiver.app import providers_of
 _TOKEN = 24
 _CHECKS = ("tokens", "basic", "bearer", "webhook_secret", "allow_from")
 
-app = typer.Typer(help="The channels, and tokens for their callback URLs.", invoke_without_command=True)
+app = typer.Typer(
+    help="The channels, and tokens for their callback URLs.",
+    invoke_without_command=True,
+    add_completion=False,
+)
 
 
 @app.callback()

@@ -1,6 +1,7 @@
 """``postback doctor``: one line a check, and what to do where something is wrong."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Sequence
 
 from rich.console import Console
@@ -15,6 +16,11 @@ from receiver.app import providers_of
 from receiver.config import ConfigError
 
 _STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILURE: "bold red"}
+
+
+def doctor() -> None:
+    """Checks configuration, clock, disk, address and database, and says what to do."""
+    sys.exit(run())
 
 
 def run() -> int:

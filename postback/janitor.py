@@ -10,12 +10,20 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-from receiver import janitor
+from postback.start import checked, configured, connected
 from receiver.config import Retention, Settings
 from receiver.janitor import Report
+from receiver.janitor import run as run_janitor
 from receiver.retention import DELIVERIES, IDEMPOTENCY, SWEEPS, TOGETHER, Kind
 
 _RED = "red"
+
+
+def janitor() -> None:
+    """Makes the partitions ahead, removes what has been kept long enough, and says what that was."""
+    settings = connected(configured())
+    asyncio.run(checked(settings))
+    sys.exit(run(settings))
 
 
 def run(settings: Settings) -> int:
@@ -30,7 +38,7 @@ def run(settings: Settings) -> int:
     ) as shown:  # fmt: skip
         task = shown.add_task("months", total=None)
         report = asyncio.run(
-            janitor.run(
+            run_janitor(
                 settings,
                 datetime.now(UTC),
                 progress=lambda table, rows: shown.update(task, description=f"{table}: {rows:,} rows"),

@@ -21,7 +21,7 @@ from receiver.secrets import Secrets
 
 Result = TypeVar("Result")
 
-app = typer.Typer(help="API keys.", no_args_is_help=True)
+app = typer.Typer(help="API keys.", no_args_is_help=True, add_completion=False)
 
 
 @app.command()

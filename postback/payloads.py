@@ -25,7 +25,7 @@ from receiver.replayed import Change, Summary
 SHOWN = 50
 STATES = ("applied", "duplicate", "quarantined", "unverified")
 
-app = typer.Typer(help="What carriers sent, as it is kept.", no_args_is_help=True)
+app = typer.Typer(help="What carriers sent, as it is kept.", no_args_is_help=True, add_completion=False)
 
 
 @app.command()

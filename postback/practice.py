@@ -13,9 +13,11 @@ from urllib.parse import quote, urlsplit
 
 from receiver.config import ChannelSettings, ConfigError, Settings
 from receiver.providers import PROVIDERS as SPOKEN
-from simulator.app import Account
+from simulator.accounts import Account
 
 CHANNEL = "practice"
+#: where the practice carrier listens unless it is told otherwise
+PORT = 8090
 FILE = "practice.json"
 KEY_FILE = "practice-key"
 LOOPBACK = IPv4Network("127.0.0.0/8")

@@ -12,7 +12,7 @@ from receiver import rotation, secrets
 from receiver.config import ConfigError, Settings
 from receiver.secrets import Secrets
 
-app = typer.Typer(help="The keys of the setting secret_key.", no_args_is_help=True)
+app = typer.Typer(help="The keys of the setting secret_key.", no_args_is_help=True, add_completion=False)
 
 
 @app.command()

@@ -6,16 +6,18 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Annotated
+
+import typer
 
 from postback import demo, practice
 from postback.embedded import EmbeddedPostgres
-from postback.start import checked, migrated, with_database
+from postback.options import Host, Port, Workers
+from postback.start import checked, configured, migrated, with_database
 from postback.supervisor import Process, Supervisor
 from receiver import app
 from receiver.config import Settings
 from receiver.serve import StartError, bind
-
-PRACTICE_PORT = 8090
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,25 @@ class Plan:
         return f"http://{host}:{self.port}"
 
 
-def up(settings: Settings, plan: Plan) -> None:
-    """Until SIGINT or SIGTERM. Raises the errors of all that it starts, one sentence each."""
+def up(
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    workers: Workers = 1,
+    simulator: Annotated[
+        bool | None,
+        typer.Option(
+            "--simulator/--no-simulator",
+            help="Run the practice carrier too; by itself it runs where no channel leads elsewhere.",
+        ),
+    ] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Send a first message and show its timeline.")] = False,
+) -> None:
+    """Everything in one: database, receiver, sender, forwarder, practice carrier."""
+    run(configured(), Plan(host, port, workers, simulator, demo))
+
+
+def run(settings: Settings, plan: Plan) -> None:
+    """Runs what *plan* asks for, until SIGINT or SIGTERM. Raises the errors of all that it starts."""
     if plan.demonstrate and plan.simulator is False:
         raise StartError("The demonstration needs the practice carrier; leave out --no-simulator.")
     app.providers_of(settings)
@@ -51,7 +70,7 @@ def up(settings: Settings, plan: Plan) -> None:
         if settings.embedded:
             server = stack.enter_context(EmbeddedPostgres(settings.data_dir))
             settings = with_database(settings, server.url)
-        address = carrier(settings, plan, PRACTICE_PORT)
+        address = carrier(settings, plan, practice.PORT)
         environment: dict[str, str] = {}
         if address and (plan.demonstrate or not settings.channels):
             settings = practice.added(settings, address)
