@@ -83,6 +83,10 @@ class Stream:
     async def quiet(self) -> None:
         """As `receiver.redactions.Holder`: who is cut off is sent nothing more."""
 
+    async def newest(self) -> int:
+        """Returns the newest event's number."""
+        return await feed.head(self._reader)
+
     async def read(self, place: int | None, wanted: Wanted, limit: int, patience: float) -> Stretch:
         """What follows number *place*; where nothing does, what comes within *patience* seconds."""
         deadline = asyncio.get_running_loop().time() + patience

@@ -12,6 +12,7 @@ from receiver import commit, migrate, pulse
 from receiver.db import ready
 from tests.support import beds, network
 from tests.support.beds import Bed
+from tests.support.deadline import ends_in_time
 from tests.support.debian import Missing
 from tests.support.patience import PATIENCE
 
@@ -32,6 +33,13 @@ def pytest_configure(config: pytest.Config) -> None:
         beds.check(config.getoption("bed"))
     except Missing as error:
         raise pytest.UsageError(str(error)) from None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Ends a test that hangs, and shows its tasks: a run without an end says nothing."""
+    with ends_in_time(item.nodeid):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -254,6 +254,29 @@ async def test_a_stream_goes_on_after_the_last_event_that_the_listener_had(recei
     assert [3] == [event["sequence"] for event in by_query]
 
 
+async def test_a_stream_from_now_on_tells_all_that_comes_after_its_first_line(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    something, after = asyncio.Event(), feed.after
+
+    async def late(*arguments: Any) -> feed.Stretch:
+        await something.wait()
+        return await after(*arguments)
+
+    await sent(receiver, "T1")
+    monkeypatch.setattr(feed, "after", late)
+    async with listener(receiver.client, receiver.url, after="now") as stream:
+        first = await stream.next()
+        await sent(receiver, "T2")
+        something.set()
+        [event] = await stream.events(1)
+
+    assert 2 == event["sequence"]
+    assert first["id"] == ids.cursor_of_sequence(1), (
+        "where to go on after a connection that ends before an event"
+    )
+
+
 async def test_a_stream_is_filtered_like_the_feed(receiver: Receiver) -> None:
     async with listener(receiver.client, receiver.url, type="message.delivered") as stream:
         await sent(receiver, "T1")
@@ -303,9 +326,7 @@ async def test_two_hundred_listeners_cost_one_query_per_batch_and_all_hear_every
         listeners = [first]
         opened = [listener(receiver.client, receiver.url, after="now") for _ in range(199)]
         listeners += [await one.__aenter__() for one in opened]
-        async with asyncio.timeout(PATIENCE):
-            while len(reads) < 200:  # noqa: ASYNC110 - each asks where the feed ends
-                await asyncio.sleep(0.05)
+        await eventually(lambda: len(receiver.app._pages.state.context.stream._listeners) == 200)
         reads.clear()
         for number in range(5):
             await sent(receiver, f"T{number}")

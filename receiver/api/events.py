@@ -44,6 +44,8 @@ async def list_feed(ask: Ask[FeedPage, Nothing]) -> Response:
 async def stream_feed(ask: Ask[FeedFilters, Nothing]) -> Response:
     last = ask.request.headers.get("last-event-id")
     place = ask.query.after if not last else cursor(last, ids.place_in_feed, "/Last-Event-ID")
+    if place == ids.NOW:  # before the answer begins: what comes after that is told
+        place = await ask.context.stream.newest()
     transport: asyncio.Transport = ask.request.scope["extensions"][TRANSPORT]["transport"]
     # a chunk is sent when the next one can be: of what is on its way nothing but the last event waits here
     transport.set_write_buffer_limits(high=0)
@@ -59,7 +61,9 @@ async def stream_feed(ask: Ask[FeedFilters, Nothing]) -> Response:
 async def _told(
     ask: Ask[FeedFilters, Nothing], place: int | None, listener: Listener
 ) -> AsyncIterator[ServerSentEvent | bytes]:
-    yield ServerSentEvent(comment="listening", retry=RETRY)
+    # with the place, for who is cut off before the first event
+    cursor = None if place is None else ids.cursor_of_sequence(place)
+    yield ServerSentEvent(comment="listening", id=cursor, retry=RETRY)
     async for event in ask.context.stream.follow(place, _wanted(ask), listener):
         if event is None:
             # events may be missing before this one: the listener has to look at the messages themselves

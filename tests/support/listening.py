@@ -34,11 +34,12 @@ class Listener:
 
     async def events(self, number: int) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        while len(found) < number:
-            fields = await self.next()
-            assert fields, "the stream ended"
-            if "data" in fields and "event" not in fields:
-                found.append(json.loads(fields["data"]))
+        async with asyncio.timeout(PATIENCE):  # signs of life are no events
+            while len(found) < number:
+                fields = await self.next()
+                assert fields, "the stream ended"
+                if "data" in fields and "event" not in fields:
+                    found.append(json.loads(fields["data"]))
         return found
 
 
