@@ -130,7 +130,7 @@ def configured(settings: Settings) -> list[str]:
 def _kept(path: Path) -> str:
     try:
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             _make(path)
         return path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:

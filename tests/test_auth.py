@@ -223,7 +223,7 @@ async def test_the_embedded_databases_secret_key_is_made_once_and_private(tmp_pa
 
     assert first.keyed_hash("x", b"y") == second.keyed_hash("x", b"y")
     path = tmp_path / "new" / "secret_key"
-    assert 0o600 == stat.S_IMODE(path.stat().st_mode)
+    assert [0o700, 0o600] == [stat.S_IMODE(one.stat().st_mode) for one in (path.parent, path)]
     assert [path] == list(path.parent.iterdir())
 
 
