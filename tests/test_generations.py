@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from postback import practice
-from receiver import auth, config, migrate, secrets, sql
+from receiver import auth, config, generation, migrate, secrets, sql
 from receiver import db as database
 from receiver.config import Settings
 from receiver.generation import TOO_OLD
@@ -43,6 +43,20 @@ async def test_a_version_goes_on_beside_the_next_one(
     await other.close()
 
     assert ["applied"] * 3 == stored
+
+
+async def test_a_version_that_changes_only_tables_starts_after_it_has_migrated(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(sql.CHANGES, tmp_path / "versions")
+    (tmp_path / "versions" / "9999_a_table.py").touch()
+    next_one = sql.Functions(Path(sql.__file__).parent, tmp_path / "versions")
+    await generation.check(database_url, SCHEMA)
+
+    monkeypatch.setattr(sql, "ours", lambda: next_one)
+
+    with pytest.raises(generation.TooOld, match="postback migrate"):
+        await generation.check(database_url, SCHEMA)
 
 
 async def test_the_newest_generation_and_the_one_before_it_are_kept(

@@ -10,6 +10,7 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
+import migrations
 from models.base import SCHEMA
 from models.errors import SPECIFICITY, ErrorClass
 from models.reference import INTERNAL, UNTIMED_INBOUND
@@ -22,6 +23,9 @@ from models.status import (
     Correlation,
     Status,
 )
+
+#: the migrations of the tables
+CHANGES = Path(migrations.__file__).parent / "versions"
 
 _FILES = (
     "types",
@@ -93,13 +97,14 @@ _SUFFIX = "_[0-9a-f]{8}$"
 
 
 class Functions:
-    """One generation of the functions and their types: what *directory* declares.
+    """One generation of the functions and their types: what *directory* declares, over tables as the newest
+    of *changes* leaves them. A version that changes either is asked to migrate before it starts.
 
     In a database each of their names ends with the generation's, so generations stand beside each other, and
     a process of the version before goes on with its own (docs/decisions/0016).
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, changes: Path = CHANGES) -> None:
         texts = [(directory / f"{name}.sql").read_text(encoding="utf-8").strip() for name in _FILES]
         self._text = "\n\n".join(
             _with_constants(text.replace("LANGUAGE plpgsql", f"LANGUAGE plpgsql {_UNCOMPILED}"))
@@ -108,7 +113,8 @@ class Functions:
         self._names = frozenset(
             re.findall(rf"^CREATE (?:FUNCTION|TYPE) {SCHEMA}\.(\w+)", self._text, re.MULTILINE)
         )
-        self.generation = sha256(self._text.encode()).hexdigest()[:8]
+        newest = max(path.stem for path in changes.glob("[0-9]*.py"))
+        self.generation = sha256(f"{newest}\n{self._text}".encode()).hexdigest()[:8]
 
     @property
     def mark(self) -> str:
