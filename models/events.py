@@ -136,7 +136,8 @@ class OutgoingMedia:
     """A file to send, by the address where the carrier fetches it. *content_type* is our word for it.
 
     *content* and *name* are there for carriers that take the file itself (``takes_files``), *file* where it
-    was uploaded to us.
+    was uploaded to us. *pointer* is the JSON pointer of where the caller named it, empty once that is no
+    matter.
     """
 
     url: str
@@ -144,6 +145,7 @@ class OutgoingMedia:
     content: bytes | None = None
     name: str | None = None
     file: StoredFile | None = None
+    pointer: str = ""
 
     @property
     def size(self) -> int | None:
@@ -154,11 +156,23 @@ class OutgoingMedia:
 
 
 @dataclass(frozen=True, slots=True)
+class Slide:
+    """What is shown at once of an MMS: the files at these places among the submission's media, and a text.
+    *pointer* is the JSON pointer of where the caller said so, empty once that is no matter."""
+
+    media: tuple[int, ...] = ()
+    text: str | None = None
+    pointer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Submission:
     """One call that we ask a provider to make. *id* travels as the carrier's client reference.
 
     *action* is ``send`` or ``save_template``; a send with *provider_template_id* sends a stored message.
-    *recipients* are all of a call that goes to several, *recipient* is the first of them.
+    *recipients* are all of a call that goes to several, *recipient* is the first of them. *slides* say which
+    file and which text stand together, for carriers that have slides (``has_slides``);
+    without any, the provider lays the media out.
     """
 
     id: UUID
@@ -175,6 +189,7 @@ class Submission:
     options: Mapping[str, Any] = field(default_factory=dict)
     kind: str = "mms"
     recipients: tuple[str, ...] = ()
+    slides: Sequence[Slide] = ()
 
 
 @dataclass(frozen=True, slots=True)

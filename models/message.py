@@ -48,7 +48,11 @@ class Message(SQLModel, table=True):
 
 
 class MessageBody(SQLModel, table=True):
-    """What a message says, and everything else that no report touches. Kept as long as bodies are."""
+    """What a message says, and everything else that no report touches. Kept as long as bodies are.
+
+    ``slides`` are objects with the positions of their ``media`` and a ``text``, null where the send says
+    nothing about what stands together.
+    """
 
     __tablename__ = "message_body"
     __table_args__ = table_args(postgresql_partition_by="RANGE (message_id)")
@@ -62,6 +66,7 @@ class MessageBody(SQLModel, table=True):
     options: dict[str, Any] = json()
     metadata_: dict[str, Any] = json()
     participants: list[str] = text_array()
+    slides: list[dict[str, Any]] | None = json(nullable=True)
     redacted_at: datetime | None = timestamp(nullable=True)
 
 

@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 
 from models.events import Submission
 from models.status import STATUS_BIT, Status
-from receiver import attachments
+from receiver import attachments, slides
 from receiver.config import ChannelSettings
 from receiver.correlate import key
 from receiver.optouts import OptOuts
@@ -25,19 +25,23 @@ LARGEST_SEND = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content of each recipient's rows: *request* as *submission*, *options* and *metadata* as JSON."""
+    """The content of each recipient's rows: *request* as *submission*, *options*, *metadata* and *slides* as
+    JSON, the last None where nothing is said about them."""
 
     request: SendRequest
     options: str
     metadata: str
+    slides: str | None
 
     @classmethod
     def of(cls, submission: Submission, request: SendRequest) -> "Content":
         """Returns the content of *submission*, before there is a row or a copy of it. Raises ``Problem``
         (422) where the rows of all recipients would hold more than `LARGEST_SEND`."""
         options, metadata = orjson.dumps(dict(submission.options)), orjson.dumps(request.metadata)
+        layout = orjson.dumps(slides.kept(submission.slides))
         texts = (submission.text, submission.subject, submission.fallback_text)
-        size = len(options) + len(metadata) + sum(len(text.encode()) for text in texts if text)
+        size = len(options) + len(metadata) + len(layout)
+        size += sum(len(text.encode()) for text in texts if text)
         size += sum(len(file.url) for file in submission.media)
         if size * len(request.to) > LARGEST_SEND:
             detail = (
@@ -45,7 +49,9 @@ class Content:
                 f"{LARGEST_SEND} bytes for all of them. Send it to fewer recipients at once."
             )
             raise invalid("/to", detail, Code.CONTENT_TOO_LARGE)
-        return cls(request, options.decode(), metadata.decode())
+        return cls(
+            request, options.decode(), metadata.decode(), layout.decode() if submission.slides else None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,7 @@ class Accepted:
                 template_id=content.request.template_id,
                 options=content.options,
                 metadata=content.metadata,
+                slides=content.slides,
                 contact_hashes=opt_outs.hashes(contact),
                 scope=opt_outs.scope(submission.sender),
             )

@@ -1,6 +1,6 @@
 """The files of a send: addresses as they stand, and uploads by their ids."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -25,7 +25,7 @@ class Attachments:
 
     async def of(
         self,
-        sources: Sequence[MediaSource],
+        named: Mapping[str, MediaSource],
         channel: ChannelSettings,
         provider: Provider,
         *,
@@ -34,21 +34,22 @@ class Attachments:
         channels: Channels,
         lasting: bool = False,
     ) -> tuple[OutgoingMedia, ...]:
-        """What the carrier is to fetch or to be given; nothing is fetched or resolved here.
+        """What the carrier is to fetch or to be given, of files *named* by their JSON pointers; nothing is
+        fetched or resolved here.
 
         *base* is how a carrier on this machine reaches us. Addresses that are *lasting* have no end; others
         are made anew with each call (`sender.files`). A key with the name *scope* that is bound to *channels*
         may send what keys of that name upload that are bound to the same ones. Raises ``Problem``.
         """
-        wanted = [source.id for source in sources if source.id is not None]
+        wanted = [source.id for source in named.values() if source.id is not None]
         found = {
             file_id: file
             for file_id, file in (await self._files.find(wanted)).items()
             if channels is None or file.api_key == scope_of(scope, channels)
         }
         return tuple(
-            self._outgoing(f"/media/{place}", source, found, channel, provider, base, lasting=lasting)
-            for place, source in enumerate(sources)
+            self._outgoing(pointer, source, found, channel, provider, base, lasting=lasting)
+            for pointer, source in named.items()
         )
 
     def _outgoing(
@@ -63,7 +64,7 @@ class Attachments:
         lasting: bool,
     ) -> OutgoingMedia:
         if source.url is not None:
-            return OutgoingMedia(source.url, content_type(source.url))
+            return OutgoingMedia(source.url, content_type(source.url), pointer=pointer)
         file = found.get(source.id) if source.id else None
         if file is None:
             raise invalid(f"{pointer}/id", "There is no such file.", Code.MEDIA_ERROR)
@@ -78,6 +79,7 @@ class Attachments:
             content_type=file.content_type,
             name=file.name,
             file=StoredFile(file.id, file.sha256, file.size),
+            pointer=pointer,
         )
 
 

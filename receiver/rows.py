@@ -174,6 +174,7 @@ class MessageRow(NamedTuple):
     scope: list[str] | None = None
     conversation_number: str | None = None
     thread: str | None = None
+    slides: str | None = None
 
 
 class IdempotencyRow(NamedTuple):

@@ -8,7 +8,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from models.events import Submission
-from receiver import limits, phone, routing
+from receiver import limits, phone, routing, slides
 from receiver.accepted import Accepted, Content
 from receiver.attachments import Attachments
 from receiver.auth import scope_of
@@ -95,6 +95,7 @@ class Submit:
         provider = self._providers[channel.provider]
         if not provider.saves_templates:
             raise invalid("/channel", f"{provider.name} stores no messages.", Code.CHANNEL_CANNOT)
+        slides.check(request, provider)
         template_id = uuid7()
         submission = Submission(
             id=template_id,
@@ -104,10 +105,17 @@ class Submit:
             text=request.text,
             subject=request.subject,
             media=await self._files.of(
-                request.media, channel, provider, base=base, scope=scope, channels=channels, lasting=True
+                slides.named(request),
+                channel,
+                provider,
+                base=base,
+                scope=scope,
+                channels=channels,
+                lasting=True,
             ),
             fallback_text=request.fallback_text,
             template_name=request.name,
+            slides=slides.said(request),
         )
         limits.hold(provider, channel, submission)
         await self._templates.save(submission, channel.name, provider.name)
@@ -125,7 +133,7 @@ class Submit:
             await self._templates.usable(request.template_id, channels) if request.template_id else None
         )
         usable = self._usable(channels)
-        kind = "mms" if request.media or request.subject or template else "sms"
+        kind = "mms" if request.media or request.slides or request.subject or template else "sms"
         if reply:
             request = self._answering(request, reply, kind, channels)
         sender = self._sender(request, channels)
@@ -142,6 +150,7 @@ class Submit:
         if template and template.channel != channel.name:
             raise invalid("/template_id", f"The template belongs to the channel {template.channel!r}.")
         provider = self._providers[channel.provider]
+        slides.check(request, provider)
         for option in provider.sender_options:
             self._hold_open(f"/options/{option}", request.options.get(option), channels)
         if len(provider.kinds) == 1:
@@ -154,13 +163,14 @@ class Submit:
             text=request.text,
             subject=request.subject,
             media=await self._files.of(
-                request.media, channel, provider, base=base, scope=scope, channels=channels
+                slides.named(request), channel, provider, base=base, scope=scope, channels=channels
             ),
             fallback_text=request.fallback_text,
             expires_at=request.expires_at,
             provider_template_id=str(request.template_id) if template else None,
             options=request.options,
             kind=kind,
+            slides=slides.said(request),
         )
         content = Content.of(submission, request)
         copies = [replace(submission, recipient=number) for number in self._recipients(request, channel)]

@@ -9,6 +9,7 @@ from sqlmodel import col, insert, select
 
 from models import Outbox, Template
 from models.events import OutgoingMedia, Submission, TemplateState
+from receiver import slides
 from receiver.auth import Channels
 from receiver.db import snapshot
 from receiver.problems import invalid
@@ -34,6 +35,7 @@ class Templates:
                 "subject": submission.subject,
                 "fallback_text": submission.fallback_text,
                 "media": [_entry(media) for media in submission.media],
+                "slides": slides.kept(submission.slides),
             },
             "state": TemplateState.PENDING,
             "updated_at": func.clock_timestamp(),

@@ -76,7 +76,7 @@ class OutgoingFiles:
 def check_files(submission: Submission, provider: Provider, channel: ChannelSettings) -> None:
     """The carrier's limits on files, now that their types and sizes are certain. Raises ``UnusableFile``."""
     for problem in provider.check(submission, channel):
-        if problem.pointer.startswith("/media"):
+        if problem.pointer.startswith(("/media", "/slides")):
             too_large = problem.code == "content_too_large"
             raise UnusableFile(
                 problem.detail, ErrorClass.CONTENT_TOO_LARGE if too_large else ErrorClass.MEDIA_ERROR

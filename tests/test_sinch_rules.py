@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from models.events import OutgoingMedia, Submission
 from receiver.config import ChannelSettings
 from receiver.providers.sinch_mms import SinchMms
-from receiver.providers.sinch_mms_request import slides
+from receiver.providers.sinch_mms_slides import slides
 from simulator import sinch_mms_rules
 
 CHANNEL = ChannelSettings(name="practice", provider="sinch_mms", service_id="5210")

@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 from uuid_utils.compat import uuid7
 
-from models.events import OutgoingMedia, StoredFile, Submission
+from models.events import OutgoingMedia, Slide, StoredFile, Submission
 
 #: how long a claim may wait for its turn, and a call for its answer (a call ends after 30 s, and so does
 #: the fetching of the files that go out inside it)
@@ -53,6 +53,7 @@ def pending_call(rows: Sequence[asyncpg.Record]) -> PendingCall:
     row = rows[0]
     stored: dict[str, Any] = orjson.loads(row["content"] or "{}")
     media = stored.get("media") if row["kind"] == "template" else orjson.loads(row["media"] or "[]")
+    slides = stored.get("slides") if row["kind"] == "template" else orjson.loads(row["slides"] or "[]")
     recipients = {member["id"]: member["contact"] for member in rows}
     submission = Submission(
         id=row["submission_id"],
@@ -68,6 +69,7 @@ def pending_call(rows: Sequence[asyncpg.Record]) -> PendingCall:
         template_name=row["name"],
         options=orjson.loads(row["options"] or "{}"),
         kind=row["message_kind"] or "mms",
+        slides=tuple(Slide(tuple(slide["media"]), slide["text"]) for slide in slides or ()),
         recipients=tuple(dict.fromkeys(number for number in recipients.values() if number)),
     )
     awaits = row["template_id"] is not None and row["provider_template_id"] is None

@@ -4,26 +4,17 @@ https://developers.sinch.com/docs/mms/api-reference/mms; the codes in comments a
 to a request that breaks the rule (https://developers.sinch.com/docs/mms/api-reference/api-status-codes).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from models.events import OutgoingMedia, Problem, Submission
-from receiver.providers import reading
+from models.events import Problem, Submission
+from receiver.providers import checks, reading, sinch_mms_slides
 
-LONGEST_TEXT, LONGEST_SUBJECT, MOST_SLIDES = 5000, 80, 8
+LONGEST_SUBJECT = 80
 # the page on errors says 50 (E115), an appendix 11: the carrier knows which of them it means today
 LONGEST_MASK = 50
 SAVE = "save_template"
-
-Slide = dict[str, Any]
-
-_SLOTS = {
-    "image/jpeg": "image", "image/jpg": "image", "image/png": "image", "image/gif": "image",
-    "image/webp": "image",  # for accounts where it is enabled
-    "text/vcard": "contact", "text/x-vcard": "contact", "text/directory": "contact",
-    "text/calendar": "calendar", "application/pdf": "pdf",
-}  # fmt: skip
 
 
 def fields(submission: Submission, service_id: str) -> dict[str, Any]:
@@ -45,7 +36,7 @@ def fields(submission: Submission, service_id: str) -> dict[str, Any]:
         named |= {"service-id": None, "to": None, "from": None, "mms-expiry-timestamp": None}
     made: dict[str, Any] = {name: value for name, value in named.items() if value}
     if submission.provider_template_id is None:
-        made["slide"] = slides(submission.text, submission.media)
+        made["slide"] = sinch_mms_slides.laid_out(submission)
     # the carrier demands a text for the fallback SMS (E622) unless told that there shall be none
     made["disable-fallback-sms"] = not submission.fallback_text
     return made | {name: _on_the_wire(name, value) for name, value in submission.options.items()}
@@ -64,21 +55,6 @@ def problems(submission: Submission) -> list[Problem]:
     ]
 
 
-def slides(said: str | None, media: Sequence[OutgoingMedia]) -> list[Slide]:
-    """As few slides as keep the order: a picture and a sound that follow each other share one, everything
-    else has its own (E223, E224, E226, E227), and the text stands on the first."""
-    made: list[Slide] = []
-    for file in media:
-        slot = _slot(file) or ""
-        if not made or {*made[-1], slot} != {"image", "audio"} or slot in made[-1]:
-            made.append({})
-        made[-1][slot] = {"url": file.url}
-    if said:
-        made = made or [{}]
-        made[0]["message-text"] = said
-    return made
-
-
 def _action(submission: Submission) -> str:
     if submission.action == SAVE:
         return "savemms"
@@ -92,17 +68,6 @@ def _digits(number: str | None) -> str:
 
 def _written(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _slot(file: OutgoingMedia) -> str | None:
-    """The key of a slide under which *file* goes, None for a type that Sinch does not list."""
-    return _slot_of(file.content_type) or _slot_of(reading.content_type(file.url))
-
-
-def _slot_of(content_type: str | None) -> str | None:
-    plain = (content_type or "").partition(";")[0].strip().lower()
-    family = plain.partition("/")[0]
-    return _SLOTS.get(plain) or (family if family in ("audio", "video") else None)
 
 
 def _name_problems(submission: Submission) -> Iterator[Problem]:
@@ -128,18 +93,7 @@ def _sender_problems(submission: Submission) -> Iterator[Problem]:
 
 
 def _content_problems(submission: Submission) -> Iterator[Problem]:
-    said, media = submission.text or "", submission.media
-    if not said and not media:  # E312
-        yield Problem("/text", "Sinch MMS needs a text or media")
-    if len(said) > LONGEST_TEXT:  # E228
-        yield _too_long("/text", "characters of text", LONGEST_TEXT, len(said))
-    unknown = [place for place, file in enumerate(media) if _slot(file) is None]
-    for place in unknown:  # E629
-        detail = "Sinch MMS takes jpg, png, gif, webp, audio, video, vcf, ics and pdf; this is none of them"
-        yield Problem(f"/media/{place}/url", detail, code="media_error")
-    needed = len(slides(said, media))
-    if needed > MOST_SLIDES and not unknown:  # E225
-        yield _too_long("/media", "slides", MOST_SLIDES, needed)
+    yield from sinch_mms_slides.problems(submission)
     yield from _subject_problems(submission)
 
 
@@ -148,7 +102,8 @@ def _stored_problems(submission: Submission) -> Iterator[Problem]:
     detail = "Sinch MMS takes none of its own for a stored message"
     for pointer, value in (
         ("/text", submission.text),
-        ("/media", submission.media),
+        ("/media", submission.media and not submission.slides),
+        ("/slides", submission.slides),
         ("/expires_at", submission.expires_at),
         ("/options/from-mask", submission.options.get("from-mask")),
     ):
@@ -160,8 +115,10 @@ def _stored_problems(submission: Submission) -> Iterator[Problem]:
 
 
 def _subject_problems(submission: Submission) -> Iterator[Problem]:
-    if len(submission.subject or "") > LONGEST_SUBJECT:  # E314
-        yield _too_long("/subject", "characters of subject", LONGEST_SUBJECT, len(submission.subject or ""))
+    size = len(submission.subject or "")
+    yield from checks.too_long(
+        "Sinch MMS", "/subject", "characters of subject", LONGEST_SUBJECT, size
+    )  # E314
 
 
 def _option_problems(submission: Submission) -> Iterator[Problem]:
@@ -210,8 +167,3 @@ def _displayed(value: Any) -> list[str]:
     if not isinstance(listed, list):
         return []
     return [_digits(reading.number(number) or "") for number in listed]
-
-
-def _too_long(pointer: str, what: str, most: int, found: int) -> Problem:
-    detail = f"Sinch MMS takes at most {most} {what}; this message has {found}"
-    return Problem(pointer, detail, code="content_too_large")

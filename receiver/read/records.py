@@ -19,7 +19,7 @@ Record: TypeAlias = Row
 # table, and a statement keeps the plan that it got while its tables were small.
 _BY_IDS = """
     SELECT asked.id AS asked, m.*,
-           b.text, b.subject, b.metadata_, b.redacted_at,
+           b.text, b.subject, b.slides, b.metadata_, b.redacted_at,
            a.error_class, a.error_code, a.error_message,
            ARRAY(SELECT r.provider_message_id FROM postback.reference r WHERE r.message_id = m.id
                  AND NOT starts_with(r.provider_message_id, ':internal')) AS provider_message_ids,
@@ -38,7 +38,7 @@ _BY_IDS = """
 _SIZES = """
     SELECT asked.id,
            coalesce(octet_length(b.text), 0) + coalesce(octet_length(b.subject), 0)
-           + coalesce(octet_length(b.metadata_::text), 0)
+           + coalesce(octet_length(b.metadata_::text), 0) + coalesce(octet_length(b.slides::text), 0)
            + (SELECT coalesce(sum(octet_length(url)), 0) FROM postback.media
               WHERE message_id = b.message_id AND state <> 'text') AS size
     FROM unnest($1::uuid[]) AS asked(id)

@@ -67,6 +67,7 @@ def _shape(row: Template, sight: Sight) -> shapes.Template:
                 {"url": sight.address_in_template(file), "content_type": file["content_type"]}
                 for file in media
             ],
+            "slides": row.content.get("slides") or None,
             "fallback_text": row.content.get("fallback_text"),
             "state": row.state,
             "error": views.error(row.error_class, row.error_code, row.error_message) if failed else None,

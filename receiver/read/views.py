@@ -1,5 +1,7 @@
 """Rows as answers: what is stored once, in a few bits, said in full."""
 
+from typing import Any
+
 from models.errors import ErrorClass, advice
 from models.status import OUTCOME, Outcome, conflict, correlation_of, delivered_as, status_of
 from receiver import segments
@@ -34,6 +36,7 @@ def message(row: Row, sight: Sight) -> shapes.Message:
             "text": row.text,
             "subject": row.subject,
             "media": [file | {"url": sight.address(file)} for file in row.media or ()],
+            "slides": _slides(row),
             "status": status,
             "outcome": OUTCOME[status],
             "error": error(row.error_class, row.error_code, row.error_message) if failed else None,
@@ -54,6 +57,14 @@ def message(row: Row, sight: Sight) -> shapes.Message:
             "redacted_at": row.redacted_at,
         }
     )
+
+
+def _slides(row: Row) -> list[dict[str, Any]] | None:
+    at = {file["position"]: file["id"] for file in row.media or ()}
+    return row.slides and [
+        {"media": [at[place] for place in slide["media"] if place in at], "text": slide["text"]}
+        for slide in row.slides
+    ]
 
 
 def can_reply(refusal: str | None) -> shapes.CanReply:

@@ -4,9 +4,10 @@ Here is the shape only; numbers, carriers' limits and the choice of a channel ar
 """
 
 from receiver.requests.conversations import ReadRequest
+from receiver.requests.media import MediaSource
 from receiver.requests.messages import LookupRequest, SettleRequest
 from receiver.requests.payloads import ReplayRequest
-from receiver.requests.sends import MediaSource, Reply, ReplyRequest, SendRequest, Sent, TemplateRequest
+from receiver.requests.sends import Reply, ReplyRequest, SendRequest, Sent, TemplateRequest
 from receiver.requests.subscribers import ReplayFrom, Rotation, SubscriberChange, SubscriberRequest
 
 __all__ = [

@@ -13,12 +13,12 @@ from pydantic import (
     Field,
     StringConstraints,
     WithJsonSchema,
-    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from receiver.moments import GivenMoment
 from receiver.requests.base import Name, Request
+from receiver.requests.media import Media, Slides
 
 MAX_RECIPIENTS = 1000
 #: bytes of JSON, which the rows of every recipient hold
@@ -42,14 +42,6 @@ Recipients = Annotated[
         }
     ),
 ]
-MediaUrl = Annotated[
-    str,
-    StringConstraints(
-        max_length=2048,
-        # credentials, a name or an IPv4 address, a port, the rest: no URL library trips over one of these
-        pattern=r"^https?://([A-Za-z0-9._~!$&'()*+,;=:%-]*@)?[A-Za-z0-9._~-]+(:[0-9]{1,5})?([/?#]\S*)?$",
-    ),
-]
 
 
 def _of_at_most(most: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -66,28 +58,6 @@ def _of_at_most(most: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return checked
 
 
-class MediaSource(Request):
-    """A file: where it lies, or the id of one that was uploaded. One of the two."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "oneOf": [
-                {"required": ["url"], "properties": {"url": {"type": "string"}}},
-                {"required": ["id"], "properties": {"id": {"type": "string"}}},
-            ]
-        }
-    )
-
-    url: MediaUrl | None = None
-    id: UUID | None = None
-
-    @model_validator(mode="after")
-    def _is_one_of_two(self) -> "MediaSource":
-        if (self.url is None) == (self.id is None):
-            raise ValueError("must have url or id, one of them")
-        return self
-
-
 class ReplyRequest(Request):
     """A message into a conversation: to its contact, from the number that was written to."""
 
@@ -95,7 +65,8 @@ class ReplyRequest(Request):
 
     text: str | None = None
     subject: str | None = None
-    media: list[MediaSource] = Field(default=[], max_length=100)
+    media: Media = []
+    slides: Slides = []
     fallback_text: str | None = Field(
         default=None, max_length=LONGEST_FALLBACK, description="The SMS for phones that cannot take MMS."
     )
@@ -151,7 +122,8 @@ class TemplateRequest(Request):
     name: Name
     subject: str | None = None
     text: str | None = None
-    media: list[MediaSource] = Field(default=[], max_length=100)
+    media: Media = []
+    slides: Slides = []
     fallback_text: str | None = Field(default=None, max_length=LONGEST_FALLBACK)
 
 

@@ -25,7 +25,7 @@ BEGIN
     WHERE a.message_id = ANY (ids) AND a.error_message IS NOT NULL;
     INSERT INTO postback.message_body AS b (message_id, options, metadata_, participants, redacted_at)
     SELECT m.id, '{}', '{}', '{}', clock_timestamp() FROM postback.message m WHERE m.id = ANY (ids)
-    ON CONFLICT (message_id) DO UPDATE SET text = NULL, subject = NULL, fallback_text = NULL, options = '{}',
+    ON CONFLICT (message_id) DO UPDATE SET text = NULL, subject = NULL, fallback_text = NULL, slides = NULL, options = '{}',
         metadata_ = '{}', participants = '{}', redacted_at = coalesce(b.redacted_at, excluded.redacted_at);
     WITH gone AS (DELETE FROM postback.media f WHERE f.message_id = ANY (ids) RETURNING f.id)
     SELECT array_agg(g.id) INTO files FROM gone g;

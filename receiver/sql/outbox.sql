@@ -63,7 +63,8 @@ CREATE FUNCTION postback.begin_calls(
 ) RETURNS TABLE (
     id uuid, submission_id uuid, kind varchar, attempt integer, our_number varchar, contact varchar,
     message_kind varchar, text varchar, subject varchar, fallback_text varchar, expires_at timestamptz,
-    options jsonb, provider_template_id varchar, template_id uuid, media jsonb, content jsonb, name varchar)
+    options jsonb, provider_template_id varchar, template_id uuid, media jsonb, content jsonb, name varchar,
+    slides jsonb)
 LANGUAGE plpgsql SET lock_timeout = '500ms'
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_nestloop = off AS $$
 #variable_conflict use_column
@@ -112,7 +113,7 @@ BEGIN
                     'sha256', encode(held.sha256, 'hex'), 'size', held.size, 'name', held.name)
                 ORDER BY f.position)
          FROM postback.media f LEFT JOIN postback.file held ON held.id = f.id WHERE f.message_id = c.id),
-        t.content, t.name
+        t.content, t.name, b.slides
     FROM calling c
     LEFT JOIN postback.message m ON m.id = c.id AND m.id = ANY (ids)
     LEFT JOIN postback.message_body b ON b.message_id = c.id AND b.message_id = ANY (ids)

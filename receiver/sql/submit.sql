@@ -57,8 +57,9 @@ BEGIN
         s.conversation, 0, 0, clock_timestamp()
     FROM unnest(fresh) m LEFT JOIN unnest(said) s ON s.message_id = m.id;
     INSERT INTO postback.message_body (
-        message_id, text, subject, fallback_text, expires_at, template_id, options, metadata_, participants)
-    SELECT m.id, m.text, m.subject, m.fallback_text, m.expires_at, m.template_id, m.options, m.metadata, '{}'
+        message_id, text, subject, fallback_text, expires_at, template_id, options, metadata_, participants, slides)
+    SELECT m.id, m.text, m.subject, m.fallback_text, m.expires_at, m.template_id, m.options, m.metadata, '{}',
+        m.slides
     FROM unnest(fresh) m;
     INSERT INTO postback.media (message_id, "position", id, url, content_type, size, state)
     SELECT f.message_id, f.position, f.id, f.url, f.content_type, f.size, f.state

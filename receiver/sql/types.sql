@@ -76,7 +76,7 @@ CREATE TYPE postback.message_in AS (
     id uuid, request integer, batch uuid, channel text, provider text, kind text, our_number text, contact text,
     client_reference text, conversation uuid, text text, subject text, fallback_text text,
     expires_at timestamptz, template_id uuid, options jsonb, metadata jsonb, contact_hashes bytea[], scope text[],
-    conversation_number text, thread text
+    conversation_number text, thread text, slides jsonb
 );
 
 CREATE TYPE postback.idempotency_in AS (

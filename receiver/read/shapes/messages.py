@@ -24,6 +24,13 @@ class Error(Shape):
     retry: Literal["never", "later", "fix"]
 
 
+class ShownSlide(Shape):
+    """What an MMS shows at once."""
+
+    media: list[UUID] = Field(description="The ids of its files, of those in `media`.")
+    text: str | None
+
+
 class Message(Shape):
     """A message in either direction, as it stands now."""
 
@@ -40,6 +47,11 @@ class Message(Shape):
     text: str | None
     subject: str | None
     media: list[Media]
+    slides: list[ShownSlide] | None = Field(
+        default=None,
+        exclude_if=lambda slides: slides is None,
+        description="Present where the send said what stands together.",
+    )
     status: Status
     outcome: Outcome
     error: Error | None = Field(description="Null unless `outcome` is `failure`.")

@@ -23,6 +23,11 @@ class Template(Shape):
     subject: str | None
     text: str | None
     media: list[dict[str, Any]]
+    slides: list[dict[str, Any]] | None = Field(
+        default=None,
+        exclude_if=lambda slides: slides is None,
+        description="Present where it was said what stands together; `media` are places in that list.",
+    )
     fallback_text: str | None
     state: TemplateState
     error: Error | None
