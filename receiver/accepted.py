@@ -34,18 +34,18 @@ class Content:
     slides: str | None
 
     @classmethod
-    def of(cls, submission: Submission, request: SendRequest) -> "Content":
+    def of(cls, submission: Submission, request: SendRequest, recipients: int) -> "Content":
         """Returns the content of *submission*, before there is a row or a copy of it. Raises ``Problem``
-        (422) where the rows of all recipients would hold more than `LARGEST_SEND`."""
+        (422) where the rows of all *recipients* would hold more than `LARGEST_SEND`."""
         options, metadata = orjson.dumps(dict(submission.options)), orjson.dumps(request.metadata)
         layout = orjson.dumps(slides.kept(submission.slides))
         texts = (submission.text, submission.subject, submission.fallback_text)
         size = len(options) + len(metadata) + len(layout)
         size += sum(len(text.encode()) for text in texts if text)
         size += sum(len(file.url) for file in submission.media)
-        if size * len(request.to) > LARGEST_SEND:
+        if size * recipients > LARGEST_SEND:
             detail = (
-                f"The message is {size} bytes for each of {len(request.to)} recipients; a call may have "
+                f"The message is {size} bytes for each of {recipients} recipients; a call may have "
                 f"{LARGEST_SEND} bytes for all of them. Send it to fewer recipients at once."
             )
             raise invalid("/to", detail, Code.CONTENT_TOO_LARGE)

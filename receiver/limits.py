@@ -1,5 +1,6 @@
 """A send held against its carrier's limits, before anything is queued."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,13 +14,17 @@ from receiver.providers.reading import moment
 DAY = 86400
 
 
-def hold(provider: Provider, channel: ChannelSettings, *copies: Submission) -> None:
-    """Raises ``Problem`` for the carrier's limits that *copies*, alike but for their recipients, break."""
+def hold(
+    provider: Provider, channel: ChannelSettings, *copies: Submission, pointers: Sequence[str] = ()
+) -> None:
+    """Raises ``Problem`` for the carrier's limits that *copies*, alike but for their recipients, break.
+    *pointers* are the JSON pointers of these, their places in ``to`` where none are given."""
     broken = _ahead(provider, copies[0])
     broken += [problem for problem in provider.check(copies[0], channel) if problem.pointer != "/to"]
     for place, copy in enumerate(copies):
         wrong = provider.check_recipient(copy, channel)
-        broken += [replace(problem, pointer=f"/to/{place}") for problem in wrong]
+        pointer = pointers[place] if pointers else f"/to/{place}"
+        broken += [replace(problem, pointer=pointer) for problem in wrong]
     if broken:
         errors = [FieldError(pointer=problem.pointer, detail=problem.detail) for problem in broken]
         raise Problem(broken[0].code, f"{errors[0].pointer}: {errors[0].detail}", errors=errors)

@@ -18,8 +18,10 @@ def choose(
     sender: str | None,
     recipient: str | None,
     kind: str,
+    exactly: bool = False,
 ) -> ChannelSettings:
     """Returns the channel, of *channels*, for a send of *kind* (``sms`` or ``mms``). Raises ``Problem``.
+    Unless it is to be *exactly* that, a text goes as an MMS where a carrier has nothing else.
 
     What goes out from a number that some of them list goes on one of those, unless another one is named.
     """
@@ -29,12 +31,11 @@ def choose(
             raise invalid(
                 "/channel", f"There is no channel {name!r}; there are {_list(channels)}.", "unknown_channel"
             )
-        if kind == "mms" and "mms" not in providers[chosen.provider].kinds:
-            raise invalid(
-                "/channel", f"The channel {name!r} carries no media and no subject.", "channel_cannot"
-            )
+        if kind not in _carried(providers[chosen.provider], exactly=exactly):
+            lacking = "MMS: no media and no subject" if kind == "mms" else "SMS"
+            raise invalid("/channel", f"The channel {name!r} carries no {lacking}.", "channel_cannot")
         return chosen
-    able = [c for c in channels.values() if kind in _carried(providers[c.provider], kind)]
+    able = [c for c in channels.values() if kind in _carried(providers[c.provider], exactly=exactly)]
     owners = ours.owners(sender) & channels.keys()
     candidates = [c for c in able if c.name in owners] if owners else able
     if len(candidates) > 1 and recipient is not None:
@@ -66,9 +67,9 @@ def _regions(channel: ChannelSettings) -> set[str | None]:
     return {channel.default_region, *map(phone.region, numbers(channel))} - {None}
 
 
-def _carried(provider: Provider, kind: str) -> frozenset[str]:
+def _carried(provider: Provider, *, exactly: bool) -> frozenset[str]:
     # a carrier of MMS alone takes a plain text too: a slide of text
-    return provider.kinds | {"sms"} if kind == "sms" and provider.kinds == {"mms"} else provider.kinds
+    return provider.kinds | {"sms"} if provider.kinds == {"mms"} and not exactly else provider.kinds
 
 
 def _list(names: Iterable[str]) -> str:

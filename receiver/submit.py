@@ -8,7 +8,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from models.events import Submission
-from receiver import limits, phone, routing, slides
+from receiver import limits, phone, recipients, routing, slides
 from receiver.accepted import Accepted, Content
 from receiver.attachments import Attachments
 from receiver.auth import scope_of
@@ -16,7 +16,7 @@ from receiver.config import ChannelSettings, Settings
 from receiver.idempotency import Replays
 from receiver.optouts import OptOuts
 from receiver.our_numbers import OurNumbers, numbers
-from receiver.problems import Code, FieldError, Problem, invalid
+from receiver.problems import Code, invalid
 from receiver.providers.base import Provider
 from receiver.replies import Replies
 from receiver.requests import Reply, SendRequest, Sent, TemplateRequest
@@ -129,11 +129,11 @@ class Submit:
         base: str,
         reply: Reply | None,
     ) -> Accepted:
+        kind = _kind(request)
         template = (
             await self._templates.usable(request.template_id, channels) if request.template_id else None
         )
         usable = self._usable(channels)
-        kind = "mms" if request.media or request.slides or request.subject or template else "sms"
         if reply:
             request = self._answering(request, reply, kind, channels)
         sender = self._sender(request, channels)
@@ -146,11 +146,14 @@ class Submit:
             sender=sender,
             recipient=self._first(request),
             kind=kind,
+            exactly=request.kind is not None,
         )
         if template and template.channel != channel.name:
             raise invalid("/template_id", f"The template belongs to the channel {template.channel!r}.")
         provider = self._providers[channel.provider]
         slides.check(request, provider)
+        if kind == "mms" and not provider.mms_of_text and not (request.media or request.subject):
+            raise invalid("/media", f"{provider.name} takes no MMS without a file", Code.CHANNEL_CANNOT)
         for option in provider.sender_options:
             self._hold_open(f"/options/{option}", request.options.get(option), channels)
         if len(provider.kinds) == 1:
@@ -172,9 +175,11 @@ class Submit:
             kind=kind,
             slides=slides.said(request),
         )
-        content = Content.of(submission, request)
-        copies = [replace(submission, recipient=number) for number in self._recipients(request, channel)]
-        limits.hold(provider, channel, *copies)
+        region = routing.region(channel, provider, self._settings.default_region)
+        to = recipients.read(request.to, region)
+        content = Content.of(submission, request, len(to))
+        copies = [replace(submission, recipient=number) for number in to.values()]
+        limits.hold(provider, channel, *copies, pointers=tuple(to))
         made = Accepted([], [], [], None)
         for copy in copies:
             made.add(copy, content, channel, provider, self._opt_outs)
@@ -217,15 +222,11 @@ class Submit:
         except phone.InvalidNumber:
             return None  # said with the others, once the channel's region is known
 
-    def _recipients(self, request: SendRequest, channel: ChannelSettings) -> list[str]:
-        provider = self._providers[channel.provider]
-        region = routing.region(channel, provider, self._settings.default_region)
-        numbers, wrong = [], []
-        for place, raw in enumerate(request.to):
-            try:
-                numbers.append(phone.parse(raw, region))
-            except phone.InvalidNumber as error:
-                wrong.append(FieldError(pointer=f"/to/{place}", detail=f"{raw!r} {error}"))
-        if wrong:
-            raise Problem(Code.INVALID_NUMBER, wrong[0].detail, errors=wrong)
-        return numbers
+
+def _kind(request: SendRequest) -> str:
+    """What *request* is sent as. Raises ``Problem`` where it asks for an SMS of what none can carry."""
+    contents = {"media": request.media, "slides": request.slides, "subject": request.subject}
+    only_mms = [name for name, value in {**contents, "template_id": request.template_id}.items() if value]
+    if request.kind == "sms" and only_mms:
+        raise invalid("/kind", f"an SMS carries no {only_mms[0]}")
+    return request.kind or ("mms" if only_mms else "sms")

@@ -49,6 +49,8 @@ class Provider(ABC):
     max_option_ahead: ClassVar[Mapping[str, int]] = {}
     #: the options of a send in which a sender stands, beside the one that it goes out from
     sender_options: ClassVar[tuple[str, ...]] = ()
+    #: whether an MMS may be a text alone
+    mms_of_text: ClassVar[bool] = False
     #: whether an MMS is made of slides, each with a text of its own
     has_slides: ClassVar[bool] = False
     #: whether messages can be stored with the carrier and sent by id

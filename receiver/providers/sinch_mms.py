@@ -74,6 +74,7 @@ class SinchMms(Provider):
     report_window = max_expiry + 2 * 3600
     saves_templates = True
     has_slides = True
+    mms_of_text = True
 
     #: Upper case are codes, lower case the last word of ``status``, for postbacks without a code.
     #: N501, N502, E501 and E502 tell how a Device Discovery Message fared: of the message itself, nothing.

@@ -53,6 +53,7 @@ class Swift(Provider):
     # the page sets no limit; a hundred answers are still one small body
     recipients_per_call = 100
     takes_files = True
+    mms_of_text = True
 
     statuses = swift_codes.STATUSES
     errors = swift_codes.ERRORS

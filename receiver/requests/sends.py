@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -74,6 +74,9 @@ class ReplyRequest(Request):
     template_id: UUID | None = None
     options: Annotated[dict[str, Any], AfterValidator(_of_at_most(LARGEST_OPTIONS))] = Field(
         default={}, description="The carrier's own optional fields, at most 64 KiB of JSON."
+    )
+    kind: Literal["sms", "mms"] | None = Field(
+        default=None, description="An MMS where it has a file, a slide, a subject or a template; else an SMS."
     )
     client_reference: Name | None = None
     metadata: Annotated[dict[str, Any], AfterValidator(_of_at_most(LARGEST_METADATA))] = Field(

@@ -103,7 +103,8 @@ BEGIN
         SELECT c.submission_id, CASE WHEN c.per_recipient THEN coalesce(m.contact, '') ELSE '' END,
             c.id, c.channel, c.attempts
         FROM calling c LEFT JOIN postback.message m ON m.id = c.id AND m.id = ANY (ids)
-        -- the same person twice in one call: whose report it is nobody can tell, the first has it
+        -- the same person twice in one call, from a version that took that: whose report it is nobody can tell, the
+        -- first has it
         ON CONFLICT DO NOTHING
     )
     SELECT c.id, c.submission_id, c.kind, c.attempts, m.our_number, m.contact, m.kind,

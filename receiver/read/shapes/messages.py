@@ -97,7 +97,7 @@ class MessageList(Shape):
 
 
 class SentMessages(Shape):
-    """One message per recipient, in the order given."""
+    """One message per recipient, in the order in which each is first named."""
 
     data: list[Message]
 
