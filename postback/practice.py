@@ -48,7 +48,8 @@ def accounts(settings: Settings, callbacks: str, carrier: str) -> list[Account]:
             basic=_newest(channel.basic),
             bearer=None if channel.basic else _newest(channel.bearer),
             webhook_secret=_newest(channel.webhook_secret) if channel.provider == "sinch_sms" else None,
-            service_id=channel.option("service_id") or None,
+            # an account demands one campaign, or takes any
+            service_id=channel.option("service_id") if len(channel.listed("service_id")) == 1 else None,
             service_plan_id=channel.option("service_plan_id") or None,
             api="2.2" if channel.option("api") == "2.2" else "2",
         )

@@ -1,5 +1,6 @@
 """What is written of an accepted send: a message, its files and its first event for every recipient."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
@@ -13,7 +14,7 @@ from receiver import attachments, slides
 from receiver.config import ChannelSettings
 from receiver.correlate import key
 from receiver.optouts import OptOuts
-from receiver.problems import Code, invalid
+from receiver.problems import Code, FieldError, invalid
 from receiver.providers.base import Provider
 from receiver.requests import SendRequest
 from receiver.rows import EventRow, IdempotencyRow, MediaRow, MessageRow
@@ -62,6 +63,8 @@ class Accepted:
     files: list[MediaRow]
     events: list[EventRow]
     idempotency: IdempotencyRow | None
+    #: what the carrier advises against
+    warnings: Sequence[FieldError] = ()
     #: by when Postgres was to have it, on its own clock, each time that it was given it
     deadlines: list[datetime] = field(default_factory=list)
 

@@ -30,6 +30,13 @@ def hold(
         raise Problem(broken[0].code, f"{errors[0].pointer}: {errors[0].detail}", errors=errors)
 
 
+def advised(provider: Provider, channel: ChannelSettings, *copies: Submission) -> tuple[FieldError, ...]:
+    """Returns what the carrier advises against in *copies*, alike but for their recipients."""
+    everybody = tuple(copy.recipient for copy in copies if copy.recipient)
+    advice = provider.advise(replace(copies[0], recipients=everybody), channel)
+    return tuple(FieldError(pointer=one.pointer, detail=one.detail) for one in advice)
+
+
 def _ahead(provider: Provider, submission: Submission) -> list[Broken]:
     """Times that lie behind us, or farther ahead than the carrier takes."""
     now = datetime.now(UTC)

@@ -68,7 +68,7 @@ class Submit:
         """
         asked = (request, scope, channels, base, reply)
         if idempotency_key is None:
-            return await self._commit.take(await self._prepare(*asked))
+            return await self._taken(await self._prepare(*asked))
         own = scope_of(scope, channels)
         with self._replays.running(own, idempotency_key):
             earlier = await self._replays.earlier(scope, channels, idempotency_key, request_hash)
@@ -77,7 +77,11 @@ class Submit:
             prepared = await self._prepare(*asked)
             ids = [message.id for message in prepared.messages]
             row = IdempotencyRow(0, own, idempotency_key, request_hash, ids)
-            return await self._commit.take(replace(prepared, idempotency=row))
+            return await self._taken(replace(prepared, idempotency=row))
+
+    async def _taken(self, prepared: Accepted) -> Sent:
+        sent = await self._commit.take(prepared)
+        return sent if sent.replayed else replace(sent, warnings=prepared.warnings)
 
     async def save_template(
         self, request: TemplateRequest, *, scope: str, channels: frozenset[str] | None, base: str = ""
@@ -180,7 +184,7 @@ class Submit:
         content = Content.of(submission, request, len(to))
         copies = [replace(submission, recipient=number) for number in to.values()]
         limits.hold(provider, channel, *copies, pointers=tuple(to))
-        made = Accepted([], [], [], None)
+        made = Accepted([], [], [], None, limits.advised(provider, channel, *copies))
         for copy in copies:
             made.add(copy, content, channel, provider, self._opt_outs)
         if reply:

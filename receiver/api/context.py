@@ -13,6 +13,7 @@ from receiver.intervene import Interventions
 from receiver.media import Files
 from receiver.optouts import OptOuts
 from receiver.our_numbers import OurNumbers
+from receiver.problems import FieldError
 from receiver.pulse import Pulse
 from receiver.reader import Reader
 from receiver.replay import Replay
@@ -30,6 +31,9 @@ class Sent(Protocol):
 
     @property
     def replayed(self) -> bool: ...
+
+    @property
+    def warnings(self) -> Sequence[FieldError]: ...
 
 
 class Submit(Protocol):

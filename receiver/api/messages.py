@@ -41,7 +41,8 @@ async def sent_messages(ask: Ask[Any, Any], sent: Sent) -> Response:
             "This Idempotency-Key was used for messages that are gone, or that this API key may not see.",
         )
     headers = {"Idempotency-Replayed": "true"} if sent.replayed else None
-    return json(shapes.SentMessages(data=data), 202, headers)
+    warned = [shapes.Warned(**one.model_dump()) for one in sent.warnings]
+    return json(shapes.SentMessages(data=data, warnings=warned), 202, headers)
 
 
 async def list_messages(ask: Ask[MessageFilters, Nothing]) -> Response:

@@ -50,8 +50,13 @@ class ChannelSettings(BaseModel):
         return self.model_extra or {}
 
     def option(self, key: str) -> str:
-        """A provider's own key as text, empty where the operator left it out."""
-        return str(self.extra.get(key) or "")
+        """A provider's own key as text, the first one of a list, empty where the operator left it out."""
+        return next(iter(self.listed(key)), "")
+
+    def listed(self, key: str) -> list[str]:
+        """Returns a provider's own key, of which there may be one or a list, as texts."""
+        value = self.extra.get(key) or []
+        return [str(one) for one in (value if isinstance(value, list) else [value])]
 
 
 def check(channel: ChannelSettings) -> None:

@@ -92,6 +92,11 @@ class Provider(ABC):
     def check(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
         """The carrier's limits that *submission* breaks; nothing is queued while there is one."""
 
+    def advise(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
+        """What the carrier advises against or does not promise, of a *submission* that breaks none of its
+        limits, to all of its ``recipients``: it is sent all the same."""
+        return []
+
     @abstractmethod
     def check_recipient(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
         """Those of them that its recipient breaks; asked for each recipient of a send."""

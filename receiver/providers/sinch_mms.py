@@ -92,11 +92,17 @@ class SinchMms(Provider):
     errors = {code: error for error, codes in _CLASSES.items() for code in codes.split(", ")}
     templates = {"N003": TemplateState.READY} | dict.fromkeys(("E002", "E003", "E004"), TemplateState.FAILED)
 
+    def misconfigured(self, channel: ChannelSettings) -> str | None:
+        return sinch_mms_request.misconfigured(channel)
+
     def parse(self, request: Request, channel: ChannelSettings) -> list[Event]:
         return reading.each(request.body, self._event)
 
     def check(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
-        return sinch_mms_request.problems(submission)
+        return sinch_mms_request.problems(submission, channel)
+
+    def advise(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
+        return list(sinch_mms_request.advice(submission))
 
     def check_recipient(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
         return list(sinch_mms_request.recipient_problems(submission))
@@ -109,7 +115,7 @@ class SinchMms(Provider):
                 "x-api-key": channel.option("api_key"),
                 "content-type": "application/json; charset=utf-8",
             },
-            body=orjson.dumps(sinch_mms_request.fields(submission, channel.option("service_id"))),
+            body=orjson.dumps(sinch_mms_request.fields(submission, channel)),
         )
 
     def outcome(self, answer: Answer) -> Outcome:

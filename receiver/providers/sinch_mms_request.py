@@ -4,24 +4,38 @@ https://developers.sinch.com/docs/mms/api-reference/mms; the codes in comments a
 to a request that breaks the rule (https://developers.sinch.com/docs/mms/api-reference/api-status-codes).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from models.events import Problem, Submission
+from receiver import phone
+from receiver.config import ChannelSettings
 from receiver.providers import checks, reading, sinch_mms_slides
+from receiver.providers.sinch_mms_slides import CARRIER
 
 LONGEST_SUBJECT = 80
+#: characters that the carrier advises, for the best deliverability
+ADVISED_SUBJECT, ADVISED_FALLBACK = 40, 110
 # the page on errors says 50 (E115), an appendix 11: the carrier knows which of them it means today
 LONGEST_MASK = 50
 SAVE = "save_template"
+SERVICE_ID = "service_id"
 
 
-def fields(submission: Submission, service_id: str) -> dict[str, Any]:
+def misconfigured(channel: ChannelSettings) -> str | None:
+    """Returns what is wrong with the keys of *channel*, in a sentence that names the key; None if nothing."""
+    value = channel.extra.get(SERVICE_ID, "")
+    if isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+        return None
+    return f'{SERVICE_ID} must be a text like "5210", or a list of them.'
+
+
+def fields(submission: Submission, channel: ChannelSettings) -> dict[str, Any]:
     """The JSON that makes the carrier do what a checked *submission* says."""
     named = {
         "action": _action(submission),
-        "service-id": service_id,
+        "service-id": channel.option(SERVICE_ID),
         "to": _digits(submission.recipient),
         "from": _digits(submission.sender),
         "name": submission.template_name,
@@ -42,17 +56,32 @@ def fields(submission: Submission, service_id: str) -> dict[str, Any]:
     return made | {name: _on_the_wire(name, value) for name, value in submission.options.items()}
 
 
-def problems(submission: Submission) -> list[Problem]:
+def problems(submission: Submission, channel: ChannelSettings) -> list[Problem]:
     """Every limit that *submission* breaks, but those that need a clock."""
+    options = _option_problems(submission, channel.listed(SERVICE_ID))
     if submission.action == SAVE:
-        return [*_name_problems(submission), *_content_problems(submission), *_option_problems(submission)]
+        return [*_name_problems(submission), *_content_problems(submission), *options]
     content = _stored_problems if submission.provider_template_id is not None else _content_problems
     return [
         *recipient_problems(submission),
         *_sender_problems(submission),
         *content(submission),
-        *_option_problems(submission),
+        *options,
     ]
+
+
+def advice(submission: Submission) -> Iterator[Problem]:
+    """What the carrier's page advises against, or promises to some accounts and countries only."""
+    for pointer, what, advised, value in (
+        ("/subject", "subject", ADVISED_SUBJECT, submission.subject),
+        ("/fallback_text", "fallback text", ADVISED_FALLBACK, submission.fallback_text),
+    ):
+        if len(value or "") > advised:
+            detail = f"{CARRIER} advises at most {advised} characters of {what} for the best deliverability"
+            yield Problem(pointer, f"{detail}; this message has {len(value or '')}")
+    if "from-mask" in submission.options and "US" in map(phone.region, submission.recipients):
+        yield Problem("/options/from-mask", f"{CARRIER} shows no names as senders in the USA")
+    yield from sinch_mms_slides.advice(submission)
 
 
 def _action(submission: Submission) -> str:
@@ -72,7 +101,7 @@ def _written(time: datetime) -> str:
 
 def _name_problems(submission: Submission) -> Iterator[Problem]:
     if not submission.template_name:  # E311
-        yield Problem("/name", "Sinch MMS stores a message under a name")
+        yield Problem("/name", f"{CARRIER} stores a message under a name")
 
 
 def recipient_problems(submission: Submission) -> Iterator[Problem]:
@@ -80,15 +109,15 @@ def recipient_problems(submission: Submission) -> Iterator[Problem]:
     if submission.action != SAVE and not (submission.recipient or "").startswith(
         "+"
     ):  # E110, of short codes too
-        yield Problem("/to", "Sinch MMS sends to a phone number with its country code")
+        yield Problem("/to", f"{CARRIER} sends to a phone number with its country code")
 
 
 def _sender_problems(submission: Submission) -> Iterator[Problem]:
     if submission.sender is None:
-        yield Problem("/from", "Sinch MMS needs a sender; name one, or list the channel's numbers")
+        yield Problem("/from", f"{CARRIER} needs a sender; name one, or list the channel's numbers")
     elif not _digits(submission.sender).isdecimal():  # E111
         yield Problem(
-            "/from", "Sinch MMS sends from a number or short code; a name goes into options.from-mask"
+            "/from", f"{CARRIER} sends from a number or short code; a name goes into options.from-mask"
         )
 
 
@@ -99,7 +128,7 @@ def _content_problems(submission: Submission) -> Iterator[Problem]:
 
 def _stored_problems(submission: Submission) -> Iterator[Problem]:
     """A stored message brings its own text and media; what would be lost on the way is refused."""
-    detail = "Sinch MMS takes none of its own for a stored message"
+    detail = f"{CARRIER} takes none of its own for a stored message"
     for pointer, value in (
         ("/text", submission.text),
         ("/media", submission.media and not submission.slides),
@@ -121,16 +150,19 @@ def _subject_problems(submission: Submission) -> Iterator[Problem]:
     )  # E314
 
 
-def _option_problems(submission: Submission) -> Iterator[Problem]:
+def _option_problems(submission: Submission, service_ids: Sequence[str]) -> Iterator[Problem]:
     for name, value in submission.options.items():
         pointer = "/options/" + name.replace("~", "~0").replace("/", "~1")
         if name not in _EXPECTED:
             known = ", ".join(_EXPECTED)
-            yield Problem(pointer, f"Sinch MMS knows the options {known}", code="unknown_field")
+            yield Problem(pointer, f"{CARRIER} knows the options {known}", code="unknown_field")
         elif not _fits(name, value):
             yield Problem(pointer, f"must be {_EXPECTED[name]}")
+        elif name == "service-id" and value not in service_ids:  # E627
+            listed = ", ".join(service_ids) or "none"
+            yield Problem(pointer, f"the channel lists {listed}, in its setting {SERVICE_ID}")
     if submission.options.get("disable-fallback-sms") is False and not submission.fallback_text:  # E622
-        detail = "Sinch MMS needs the text of the fallback SMS unless disable-fallback-sms is true"
+        detail = f"{CARRIER} needs the text of the fallback SMS unless disable-fallback-sms is true"
         yield Problem("/fallback_text", detail)
 
 
@@ -138,6 +170,7 @@ _BOOLEANS = ("disable-fallback-sms", "disable-fallback-sms-link", "cache-content
 _EXPECTED = dict.fromkeys(_BOOLEANS, "true or false") | {
     "from-mask": f"a name of 1 to {LONGEST_MASK} characters",
     "fallback-sms-link-expiration": "an RFC 3339 time, at most a year ahead",
+    "service-id": "one of the campaigns that the channel lists",
     "to-displayonly": "phone numbers with country code, as a list or separated by commas",
 }
 
@@ -147,6 +180,8 @@ def _fits(name: str, value: Any) -> bool:
         return isinstance(value, bool)
     if name == "from-mask":
         return isinstance(value, str) and len(value.strip()) > 0 and len(value) <= LONGEST_MASK
+    if name == "service-id":
+        return isinstance(value, str)
     if name == "fallback-sms-link-expiration":
         return reading.moment(value) is not None
     numbers = _displayed(value)

@@ -74,6 +74,13 @@ def problems(submission: Submission) -> Iterator[Problem]:
         yield from checks.too_long(CARRIER, pointer, "slides", SLIDES_PER_MESSAGE, needed)
 
 
+def advice(submission: Submission) -> Iterator[Problem]:
+    """Types of files that are taken from some accounts only."""
+    for place, file in enumerate(submission.media):
+        if checks.plain_type(file) == "image/webp":
+            yield Problem(_where(file, place), f"{CARRIER} takes webp where it is enabled for the account")
+
+
 def _exactly(slide: Slide, media: Sequence[OutgoingMedia]) -> Laid:
     made: Laid = {slot_of(media[place]) or "": {"url": media[place].url} for place in slide.media}
     return made | ({_TEXT: slide.text} if slide.text else {})
@@ -86,9 +93,13 @@ def _slot(content_type: str | None) -> str | None:
 
 
 def _of_no_type(file: OutgoingMedia, place: int) -> Problem:
-    where = file.pointer or f"/media/{place}"
     detail = f"{CARRIER} takes jpg, png, gif, webp, audio, video, vcf, ics and pdf; this is none of them"
-    return Problem(f"{where}/{'id' if file.file else 'url'}", detail, code="media_error")
+    return Problem(_where(file, place), detail, code="media_error")
+
+
+def _where(file: OutgoingMedia, place: int) -> str:
+    """Returns the JSON pointer of what names *file*."""
+    return f"{file.pointer or f'/media/{place}'}/{'id' if file.file else 'url'}"
 
 
 def _text_problems(pointer: str, said: str | None) -> Iterator[Problem]:

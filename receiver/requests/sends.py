@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from receiver.moments import GivenMoment
+from receiver.problems import FieldError
 from receiver.requests.base import Name, Request
 from receiver.requests.media import Media, Slides
 
@@ -142,7 +143,8 @@ class Reply(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What became of a `SendRequest`: one message per recipient in their order, *replayed* where an earlier
-    request with the same Idempotency-Key had made them."""
+    request with the same Idempotency-Key had made them. *warnings* are what its carrier advises against."""
 
     message_ids: Sequence[UUID]
     replayed: bool = False
+    warnings: Sequence[FieldError] = ()

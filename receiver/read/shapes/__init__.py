@@ -16,6 +16,7 @@ from receiver.read.shapes.messages import (
     MessageWithTimeline,
     Missing,
     SentMessages,
+    Warned,
 )
 from receiver.read.shapes.opt_outs import LedgerEntry, OptOut, OptOutList, OptOutWithLedger
 from receiver.read.shapes.payloads import Payload, PayloadList, ReplayAnswer, ReplayedMessage, ReplayedPayload
@@ -69,4 +70,5 @@ __all__ = [
     "SubscriberWithSecret",
     "Template",
     "TemplateList",
+    "Warned",
 ]

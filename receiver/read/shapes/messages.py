@@ -96,10 +96,22 @@ class MessageList(Shape):
     )
 
 
+class Warned(Shape):
+    """What the carrier advises against, in a send that it takes."""
+
+    pointer: str = Field(description="The JSON pointer of the field.")
+    detail: str
+
+
 class SentMessages(Shape):
     """One message per recipient, in the order in which each is first named."""
 
     data: list[Message]
+    warnings: list[Warned] = Field(
+        default=[],
+        exclude_if=lambda warnings: not warnings,
+        description="Present where the carrier advises against something; it is sent all the same.",
+    )
 
 
 class Missing(Shape):
