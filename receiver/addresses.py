@@ -18,6 +18,8 @@ _TUNNELS = (ip_network("2001::/32"), ip_network("2002::/16"), ip_network("192.88
 #: what Python 3.11 takes for anybody's: addresses for books (RFC 9637), those that the IETF gives to
 #: protocols (RFC 6890; in Oracle's cloud 192.0.0.192 tells machines their credentials), and Azure's for that
 _TAKEN = (ip_network("3fff::/20"), ip_network("192.0.0.0/24"), ip_network("168.63.129.16/32"))
+#: the ends of names for networks of one's own (RFC 6762, RFC 8375, ICANN's resolution of 2024), and Unix's
+_PRIVATE = (".local", ".home.arpa", ".internal", ".localdomain")
 
 
 class Forbidden(Exception):
@@ -55,6 +57,18 @@ def public(address: Address) -> bool:
         return False
     odd = any(address in network for network in (*_TUNNELS, *_TAKEN))
     return address.is_global and not (address.is_multicast or address.is_reserved or odd)
+
+
+def check_public(host: str, networks: Sequence[Network]) -> None:
+    """Raises ``Forbidden`` where *host* tells by its spelling that nobody on the internet reaches it, unless
+    one of *networks* holds it. Nothing is looked up: any other name may still lead anywhere."""
+    name = host.rstrip(".").lower()
+    address = ip_address("127.0.0.1") if name.rpartition(".")[2] == "localhost" else literal(name)
+    if address is None:
+        if not networks and ("." not in name or name.endswith(_PRIVATE)):
+            raise Forbidden(f"{host!r} is a name of a private network")
+    elif not (public(address) or any(address in network for network in networks)):
+        raise Forbidden(f"{host!r} is not a public address, and private_networks does not hold it")
 
 
 def check(scheme: str, port: int, addresses: Sequence[Address], networks: Sequence[Network]) -> None:

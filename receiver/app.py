@@ -70,7 +70,7 @@ class App:
             settings,
             providers,
             Templates(self._engine, settings.db_schema),
-            Attachments(files),
+            Attachments(files, settings.private_networks),
             opt_outs,
             Replays(self._engine),
         )

@@ -1,6 +1,6 @@
 """The files of a send: addresses as they stand, and uploads by their ids."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -9,8 +9,10 @@ from uuid_utils.compat import uuid7
 
 from models import File
 from models.events import OutgoingMedia, StoredFile
+from receiver import addresses
+from receiver.addresses import Forbidden
 from receiver.auth import Channels, scope_of
-from receiver.config import ChannelSettings
+from receiver.config import ChannelSettings, Network
 from receiver.media import CONTENT_TYPES, Files
 from receiver.problems import Code, invalid
 from receiver.providers.base import Provider
@@ -20,8 +22,10 @@ from receiver.rows import MediaRow
 
 
 class Attachments:
-    def __init__(self, files: Files) -> None:
-        self._files = files
+    """Carriers fetch from public addresses, or from *networks*."""
+
+    def __init__(self, files: Files, networks: Sequence[Network]) -> None:
+        self._files, self._networks = files, networks
 
     async def of(
         self,
@@ -64,7 +68,11 @@ class Attachments:
         lasting: bool,
     ) -> OutgoingMedia:
         if source.url is not None:
-            return OutgoingMedia(source.url, content_type(source.url), pointer=pointer)
+            media = OutgoingMedia(source.url, content_type(source.url), pointer=pointer)
+            ours = bool(base) and source.url.startswith(f"{base}/media/")
+            if provider.fetches(media) and not (ours and _on_this_machine(channel, provider)):
+                self._hold_public(f"{pointer}/url", source.url, provider)
+            return media
         file = found.get(source.id) if source.id else None
         if file is None:
             raise invalid(f"{pointer}/id", "There is no such file.", Code.MEDIA_ERROR)
@@ -81,6 +89,13 @@ class Attachments:
             file=StoredFile(file.id, file.sha256, file.size),
             pointer=pointer,
         )
+
+    def _hold_public(self, pointer: str, url: str, provider: Provider) -> None:
+        try:
+            addresses.check_public(urlsplit(url).hostname or "", self._networks)
+        except (Forbidden, ValueError) as error:
+            detail = f"{provider.name} fetches the file: its address must be publicly accessible, and {error}"
+            raise invalid(pointer, detail, Code.MEDIA_ERROR) from None
 
 
 def row(message_id: UUID, position: int, media: OutgoingMedia) -> MediaRow:

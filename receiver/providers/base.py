@@ -10,6 +10,7 @@ from models.events import (
     Call,
     Event,
     Outcome,
+    OutgoingMedia,
     Problem,
     Request,
     Submission,
@@ -71,6 +72,10 @@ class Provider(ABC):
         """Returns every address at which the carrier is called for *channel*, as the operator wrote it."""
         urls = [key for key in self.keys if "url" in key and key != CALLBACK_KEY]
         return [channel.option(key) or str(self.keys[key]) for key in urls]
+
+    def fetches(self, media: OutgoingMedia) -> bool:
+        """Returns whether the carrier fetches *media* itself, from its address."""
+        return not self.takes_files
 
     def misconfigured(self, channel: ChannelSettings) -> str | None:
         """What is wrong with the channel's own keys, in a sentence that names the key; None if nothing is."""

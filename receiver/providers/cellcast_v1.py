@@ -17,6 +17,7 @@ from models.events import (
     Fate,
     Inbound,
     Outcome,
+    OutgoingMedia,
     Problem,
     Report,
     Request,
@@ -25,7 +26,7 @@ from models.events import (
 )
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
-from receiver.providers import answers, batch, cellcast_v1_request, multipart, reading
+from receiver.providers import answers, batch, cellcast_v1_request, checks, multipart, reading
 from receiver.providers.cellcast_common import REGION, CellcastApi
 from receiver.providers.reading import identifier, inner, message_text, national, sentence, word
 
@@ -58,6 +59,9 @@ class CellcastV1(CellcastApi):
 
     def parse(self, request: Request, channel: ChannelSettings) -> list[Event]:
         return reading.each(request.body, lambda fields: self._event(fields, channel))
+
+    def fetches(self, media: OutgoingMedia) -> bool:
+        return checks.plain_type(media) in cellcast_v1_request.GIF
 
     def check(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
         return cellcast_v1_request.problems(submission)
