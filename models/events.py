@@ -109,7 +109,8 @@ class TemplateState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TemplateReport:
-    """News of a message stored with the carrier; it belongs to no message of ours."""
+    """News of a message stored with the carrier; it belongs to no message of ours. *provider_message_id* is
+    the carrier's id of the call that stored it."""
 
     provider_template_id: str | None
     state: TemplateState
@@ -117,6 +118,7 @@ class TemplateReport:
     client_reference: str | None = None
     error: ErrorClass | None = None
     provider_message: str | None = None
+    provider_message_id: str | None = None
 
 
 Event = Report | Inbound | TemplateReport

@@ -14,12 +14,14 @@ class Template(SQLModel, table=True):
     ``origin`` is ``external`` while only the carrier has spoken of it; then it has no name and no content,
     and the template that turns out to be it takes over its state. Each of the ``media`` in ``content`` has a
     ``url``, a ``content_type`` and as ``file`` the upload's id, null where it was given by an address.
+    ``provider_message_id`` is the carrier's id of the call that stored it.
     """
 
     __tablename__ = "template"
     __table_args__ = table_args(
         UniqueConstraint("channel", "provider_template_id", name="template_provider_id"),
         Index("template_channel", "channel", "id"),
+        Index("template_call", "channel", "provider_message_id", unique=True),
     )
 
     id: UUID = Field(primary_key=True)
@@ -34,3 +36,4 @@ class Template(SQLModel, table=True):
     error_code: str | None
     error_message: str | None
     updated_at: datetime = timestamp()
+    provider_message_id: str | None

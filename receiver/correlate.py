@@ -211,6 +211,7 @@ def _template(report: TemplateReport, source: Source) -> TemplateRow:
         error_class=report.error,
         error_code=report.provider_status if report.error else None,
         error_message=report.provider_message if report.error else None,
+        provider_message_id=report.provider_message_id,
     )
 
 

@@ -150,6 +150,7 @@ class TemplateRow(NamedTuple):
     error_class: str | None
     error_code: str | None
     error_message: str | None
+    provider_message_id: str | None = None
 
 
 class MessageRow(NamedTuple):

@@ -137,6 +137,7 @@ class Submit:
         template = (
             await self._templates.usable(request.template_id, channels) if request.template_id else None
         )
+        stored = template.content if template else {}
         usable = self._usable(channels)
         if reply:
             request = self._answering(request, reply, kind, channels)
@@ -172,7 +173,7 @@ class Submit:
             media=await self._files.of(
                 slides.named(request), channel, provider, base=base, scope=scope, channels=channels
             ),
-            fallback_text=request.fallback_text,
+            fallback_text=request.fallback_text or stored.get("fallback_text"),
             expires_at=request.expires_at,
             provider_template_id=str(request.template_id) if template else None,
             options=request.options,

@@ -121,4 +121,5 @@ def template(settlement: Settlement) -> TemplateRow:
         error_class=(outcome.error or ErrorClass.UNKNOWN) if refused else None,
         error_code=outcome.provider_code if refused else None,
         error_message=outcome.provider_message if refused else None,
+        provider_message_id=next(iter(outcome.provider_message_ids), None),
     )

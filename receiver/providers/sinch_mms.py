@@ -197,9 +197,10 @@ class SinchMms(Provider):
 
     def _template(self, fields: Fields, code: str) -> TemplateReport:
         mms_id = identifier(fields.get("mmsid"), "mms-id")
+        tracking_id = identifier(fields.get("trackingid"), "tracking-id")
         reference = identifier(fields.get("clientreference"), "client-reference")
-        if mms_id is None and reference is None:
-            raise Unreadable("the template event has neither mms-id nor client-reference")
+        if mms_id is None and tracking_id is None and reference is None:
+            raise Unreadable("the template event has neither mms-id nor client-reference nor tracking-id")
         said = word(fields.get("status"))
         doomed = self.statuses.get(_ending(said)) in FAILURES
         state = TemplateState.FAILED if doomed else self.templates[code.upper()]
@@ -212,6 +213,7 @@ class SinchMms(Provider):
             if state is TemplateState.FAILED
             else None,
             provider_message=sentence(fields.get("statusdetails")) or said,
+            provider_message_id=tracking_id,
         )
 
 

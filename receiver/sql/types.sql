@@ -62,10 +62,12 @@ CREATE TYPE postback.fetched_in AS (
     text text, marks jsonb, consent postback.consent_in
 );
 
--- News of a message stored with the carrier: `template_id` when we know which, else our submission's id.
+-- News of a message stored with the carrier: `template_id` when we know which, else our submission's id, else one of
+-- the carrier's: that of the template, or that of the call that stored it.
 CREATE TYPE postback.template_in AS (
     template_id uuid, submission_id uuid, candidate uuid, channel text, provider text,
-    provider_template_id text, state text, error_class text, error_code text, error_message text
+    provider_template_id text, state text, error_class text, error_code text, error_message text,
+    provider_message_id text
 );
 
 -- A message to send; `request` numbers the API call that asked for it, among those committed together, and
