@@ -9,6 +9,7 @@ import typer
 
 from postback import practice
 from postback.start import configured
+from receiver import sendable
 from receiver.app import providers_of
 
 #: bytes of a new token; 32 characters in a URL
@@ -37,7 +38,7 @@ def token() -> None:
 
 def _show() -> None:
     settings = configured()
-    providers_of(settings)
+    providers = providers_of(settings)
     base = settings.public_url or "http://127.0.0.1:8080"
     shown = settings
     if not settings.channels and practice.exists(settings):
@@ -47,6 +48,8 @@ def _show() -> None:
         print(f"{channel.name}\n  provider        {channel.provider}")
         print(f"  callback URL    {practice.callback_url(channel, base)}")
         print(f"  authentication  {', '.join(checks) or 'none (insecure)'}")
+        reasons = sendable.reasons(channel, providers[channel.provider])
+        print(f"  can send        {'; '.join(f'no: {reason}' for reason in reasons) or 'yes'}")
     if not shown.channels:
         print("No channels are configured; `postback up` makes one to the practice carrier.", file=sys.stderr)
     elif settings.channels and not settings.public_url:

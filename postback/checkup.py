@@ -14,9 +14,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from models.events import Call
-from receiver import masking
+from receiver import masking, sendable
 from receiver.config import ChannelSettings, Settings
 from receiver.http import AnswerLost, Client, NotSent
+from receiver.providers import PROVIDERS
 
 #: bytes free under ``data_dir``
 LITTLE_ROOM, NO_ROOM = 1 << 30, 128 << 20
@@ -157,6 +158,20 @@ def channels(settings: Settings) -> Iterator[Finding]:
             yield ok(f"channel {channel.name}", channel.provider)
 
 
+def sending(settings: Settings) -> Iterator[Finding]:
+    """Which channels cannot send, and why."""
+    silent = [
+        (channel.name, reason)
+        for channel in settings.channels.values()
+        if channel.provider in PROVIDERS
+        for reason in sendable.reasons(channel, PROVIDERS[channel.provider])
+    ]
+    for name, reason in silent:
+        yield warning("sending", f"{name} cannot send: {reason}", "set it, unless the channel only receives")
+    if settings.channels and not silent:
+        yield ok("sending", "every channel has what its carrier asks for")
+
+
 def clock() -> Iterator[Finding]:
     now = datetime.now(UTC)
     said = f"{now:%Y-%m-%d %H:%M:%S} UTC"
@@ -166,7 +181,7 @@ def clock() -> Iterator[Finding]:
         yield ok("clock", said)
 
 
-LOCAL: tuple[Callable[[Settings], Iterator[Finding]], ...] = (retention, disk, spool, channels)
+LOCAL: tuple[Callable[[Settings], Iterator[Finding]], ...] = (retention, disk, spool, channels, sending)
 
 
 def _weaknesses(channel: ChannelSettings) -> Iterator[tuple[str, str]]:

@@ -27,7 +27,7 @@ _SHORTEST_SECRET = 4
 _SECRET_KEYS = re.compile(r"(?i)key|token|secret|password|plan_id")
 #: what is quoted may be somebody's words; a plain name in double quotes is Postgres's for a table or a type,
 #: and Python's for a parameter where it says so
-_QUOTED = re.compile(r"(?<!\w)(?<!keyword argument )'[^'\n]*'?|\"(?![a-z_]\w*\")[^\"\n]*\"?")
+_QUOTED = re.compile(r"(?<!\w)(?<!keyword argument )b?'[^'\n]*'?|\"(?![a-z_]\w*\")[^\"\n]*\"?")
 #: keys whose values are other people's sentences
 _SENTENCES = ("reason", "error")
 #: of one line: characters in all, values in a list or an object, such in such

@@ -18,8 +18,10 @@ _TUNNELS = (ip_network("2001::/32"), ip_network("2002::/16"), ip_network("192.88
 #: what Python 3.11 takes for anybody's: addresses for books (RFC 9637), those that the IETF gives to
 #: protocols (RFC 6890; in Oracle's cloud 192.0.0.192 tells machines their credentials), and Azure's for that
 _TAKEN = (ip_network("3fff::/20"), ip_network("192.0.0.0/24"), ip_network("168.63.129.16/32"))
-#: the ends of names for networks of one's own (RFC 6762, RFC 8375, ICANN's resolution of 2024), and Unix's
-_PRIVATE = (".local", ".home.arpa", ".internal", ".localdomain")
+#: the ends of names for networks of one's own (RFC 6761, 6762, 8375, ICANN's resolution of 2024), and those of
+#: Unix, of routers and of Kubernetes
+_PRIVATE = (".localhost", ".local", ".home.arpa", ".internal", ".localdomain", ".lan", ".svc")
+
 
 
 class Forbidden(Exception):
@@ -59,13 +61,19 @@ def public(address: Address) -> bool:
     return address.is_global and not (address.is_multicast or address.is_reserved or odd)
 
 
+def is_local_name(host: str) -> bool:
+    """Whether the name *host* is one of this machine or its network alone, as far as a name can say it."""
+    name = host.lower().rstrip(".")
+    return "." not in name or name.endswith(_PRIVATE)
+
+
 def check_public(host: str, networks: Sequence[Network]) -> None:
     """Raises ``Forbidden`` where *host* tells by its spelling that nobody on the internet reaches it, unless
     one of *networks* holds it. Nothing is looked up: any other name may still lead anywhere."""
     name = host.rstrip(".").lower()
     address = ip_address("127.0.0.1") if name.rpartition(".")[2] == "localhost" else literal(name)
     if address is None:
-        if not networks and ("." not in name or name.endswith(_PRIVATE)):
+        if not networks and is_local_name(name):
             raise Forbidden(f"{host!r} is a name of a private network")
     elif not (public(address) or any(address in network for network in networks)):
         raise Forbidden(f"{host!r} is not a public address, and private_networks does not hold it")

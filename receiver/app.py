@@ -11,7 +11,7 @@ from sqlmodel import select
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
-from receiver import api, confirmations, db, generation, optouts, secrets, spool, spooled
+from receiver import api, confirmations, db, generation, optouts, secrets, sendable, spool, spooled
 from receiver.api.context import Context
 from receiver.attachments import Attachments
 from receiver.auth import Auth
@@ -194,11 +194,16 @@ class App:
 def providers_of(settings: Settings) -> Mapping[str, Provider]:
     """The providers, when each channel has only keys that its own knows. Raises ``ConfigError``."""
     for channel in settings.channels.values():
-        _check_keys(channel)
+        _check_keys(channel, settings)
+    if sendable.exposed(settings.public_url, settings.channels, settings.private_networks):
+        raise ConfigError(
+            "public_url is a public address over plain http, where anybody on the way reads the tokens of "
+            "callbacks; use https, or say insecure = true on every channel."
+        )
     return PROVIDERS
 
 
-def _check_keys(channel: ChannelSettings) -> None:
+def _check_keys(channel: ChannelSettings, settings: Settings) -> None:
     provider = PROVIDERS.get(channel.provider)
     if provider is None:
         raise ConfigError(
@@ -211,7 +216,11 @@ def _check_keys(channel: ChannelSettings) -> None:
             "webhook_secret proves nothing; give it tokens, basic, bearer or allow_from, or say "
             "insecure = true."
         )
-    wrong = provider.misconfigured(channel) or confirmations.misconfigured(channel, provider)
+    wrong = (
+        provider.misconfigured(channel)
+        or sendable.misconfigured(channel, provider, settings.private_networks)
+        or confirmations.misconfigured(channel, provider)
+    )
     if wrong:
         raise ConfigError(f"channels.{channel.name}: {wrong}")
     known = [*ChannelSettings.model_fields, "from", *provider.keys]

@@ -158,7 +158,8 @@ class Ingest:
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the bare request is kept
-            reason = f"cannot be stored as understood: {error}"
+            why = str(error) if isinstance(error, Poisoned) else type(error).__name__
+            reason = f"cannot be stored as understood: {why}"
         named = {"payload_id": str(arrival.payload.id), "channel": arrival.payload.channel}
         log.warning("quarantined", **named)
         try:

@@ -18,7 +18,7 @@ from receiver import db, kept, optouts
 from receiver.config import Settings
 from receiver.correlate import others_of
 from receiver.db import Connection
-from receiver.db.statement_errors import is_busy, is_unwell
+from receiver.db.statement_errors import is_busy, is_unwell, said
 from receiver.kept import KeptPayload, Selection
 from receiver.media import Store
 from receiver.providers.base import Provider
@@ -148,7 +148,7 @@ class Replay:
                 raise
             if len(readings) == 1:
                 (one,) = readings
-                failed = poisoned(one.payload, str(error).partition("\n")[0])
+                failed = poisoned(one.payload, said(error))
                 if failed.left or not one.rows.events:
                     return await self._written(connection, [as_it_was(one.payload, failed.reason)], dry=dry)
                 return await self._written(connection, [failed], dry=dry)

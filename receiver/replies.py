@@ -91,6 +91,10 @@ class Replies:
         """Holds both numbers against what the channel's carrier takes. Raises ``Problem``."""
         provider = self._providers[channel.provider]
         try:
+            routing.hold(channel, self._providers)
+        except Problem as problem:
+            raise _refused(problem.code, problem.detail) from None
+        try:
             number = phone.parse(contact, routing.region(channel, provider, self._settings.default_region))
             if sender is not None:
                 sender = phone.sender(sender, self._settings.default_region)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from receiver import phone
+from receiver import phone, sendable
 from receiver.config import ChannelSettings
 from receiver.our_numbers import OurNumbers, numbers
 from receiver.problems import invalid
@@ -55,6 +55,29 @@ def choose(
         "one of its numbers in `from`.",
         "ambiguous_channel",
     )
+
+
+def able(
+    channels: Mapping[str, ChannelSettings],
+    providers: Mapping[str, Provider],
+    ours: OurNumbers,
+    sender: str | None,
+) -> Mapping[str, ChannelSettings]:
+    """Returns those of *channels* that can send, for a send that names none. Those that cannot stay where no
+    other could take their place, to be named with the reason."""
+    can = {
+        name: channel
+        for name, channel in channels.items()
+        if not sendable.reasons(channel, providers[channel.provider])
+    }
+    owners = ours.owners(sender) & channels.keys()
+    return can if can and (not owners or owners & can.keys()) else channels
+
+
+def hold(channel: ChannelSettings, providers: Mapping[str, Provider]) -> None:
+    """Raises ``Problem`` where nothing can be sent on *channel*, with the reason."""
+    for reason in sendable.reasons(channel, providers[channel.provider]):
+        raise invalid("/channel", f"The channel {channel.name!r} cannot send: {reason}.", "channel_cannot")
 
 
 def region(channel: ChannelSettings, provider: Provider, default: str) -> str:

@@ -87,14 +87,8 @@ class Submit:
         self, request: TemplateRequest, *, scope: str, channels: frozenset[str] | None, base: str = ""
     ) -> UUID:
         """Queues a message to be stored with its carrier; answers with its id. Raises ``Problem``."""
-        channel = routing.choose(
-            self._usable(channels),
-            self._providers,
-            self._ours,
-            name=request.channel,
-            sender=None,
-            recipient=None,
-            kind="mms",
+        channel = self._channel(
+            self._usable(channels), name=request.channel, sender=None, recipient=None, kind="mms"
         )
         provider = self._providers[channel.provider]
         if not provider.saves_templates:
@@ -143,10 +137,8 @@ class Submit:
             request = self._answering(request, reply, kind, channels)
         sender = self._sender(request, channels)
         name = request.channel or (template.channel if template else None)
-        channel = routing.choose(
+        channel = self._channel(
             usable,
-            self._providers,
-            self._ours,
             name=name,
             sender=sender,
             recipient=self._first(request),
@@ -201,6 +193,32 @@ class Submit:
     ) -> SendRequest:
         way = self._replies.way(reply.our_number, request.to[0], reply.channel, kind=kind, channels=channels)
         return request.model_copy(update={"from_": way.sender, "channel": way.channel})
+
+    def _channel(
+        self,
+        usable: Mapping[str, ChannelSettings],
+        *,
+        name: str | None,
+        sender: str | None,
+        recipient: str | None,
+        kind: str,
+        exactly: bool = False,
+    ) -> ChannelSettings:
+        """Returns the channel, of *usable*, that takes the send. Raises ``Problem``."""
+        if name is None:
+            usable = routing.able(usable, self._providers, self._ours, sender)
+        channel = routing.choose(
+            usable,
+            self._providers,
+            self._ours,
+            name=name,
+            sender=sender,
+            recipient=recipient,
+            kind=kind,
+            exactly=exactly,
+        )
+        routing.hold(channel, self._providers)
+        return channel
 
     def _usable(self, channels: frozenset[str] | None) -> dict[str, ChannelSettings]:
         configured = self._settings.channels

@@ -72,8 +72,10 @@ def check_url(url: str, networks: Sequence[Network]) -> None:
             addresses.check(parts.scheme, port, [address], networks)
         elif (parts.scheme, port) != ("https", 443) and not networks:
             raise Forbidden("outside private_networks it must be https on port 443")
-    except (Forbidden, ValueError) as error:
+    except Forbidden as error:
         raise invalid("/url", f"cannot be posted to: {error}") from None
+    except (KeyError, ValueError):
+        raise invalid("/url", "cannot be posted to: it cannot be read as an address") from None
 
 
 def check_channels(channels: Sequence[str] | None, known: Mapping[str, Any], mine: Channels) -> None:

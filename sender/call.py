@@ -8,6 +8,7 @@ import structlog
 from models.errors import ErrorClass
 from models.events import Answer, Call, Fate, Outcome
 from models.status import Status
+from receiver import sendable
 from receiver.config import ChannelSettings
 from receiver.http import AnswerLost, Client, NotSent
 from receiver.metrics.definitions import CALL_SECONDS
@@ -51,6 +52,8 @@ class Calls:
 
     async def _prepared(self, pending: PendingCall) -> Call | Outcome:
         """The call, or why there is none."""
+        for reason in sendable.reasons(self._channel, self._provider):
+            return Outcome(Fate.NOT_SENT, provider_message=reason)
         submission = pending.submission
         if submission.expires_at and submission.expires_at <= datetime.now(UTC):
             return Outcome(

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from receiver import db, optouts, secrets, spool, spooled
+from receiver import db, optouts, secrets, sendable, spool, spooled
 from receiver.config import Settings
 from receiver.drain import Drain
 from receiver.endless import beside
@@ -65,7 +65,7 @@ async def _send(settings: Settings, providers: Mapping[str, Provider], stop: asy
             calls = Calls(channel, provider, sending, files, answers.keep_unread)
             senders.append(ChannelSender(channel, provider, outbox, calls, settling))
             tasks.append(silence.questions(channel, provider, asking, answers).run())
-            if channel.poll:
+            if channel.poll and not sendable.reasons(channel, provider):
                 tasks.append(Poll(settings, channel, provider, asking, answers).run())
 
         def wake() -> None:

@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 from models.events import Call
 from models.reference import INTERNAL
 from models.status import Status, bits
-from receiver import db
+from receiver import db, sendable
 from receiver.answered import Asked
 from receiver.config import ChannelSettings, Settings
 from receiver.correlate import key
@@ -65,7 +65,9 @@ class Questions:
     def call(self, row: asyncpg.Record) -> Call | None:
         """The call that asks for *row*, None where the carrier cannot be asked."""
         names = [name for name in row["provider_message_ids"] if not name.startswith(INTERNAL)]
-        return self._provider.ask(names[0], row["contact"] or "", self._channel) if names else None
+        if not names or sendable.reasons(self._channel, self._provider):
+            return None
+        return self._provider.ask(names[0], row["contact"] or "", self._channel)
 
     def put(self, row: asyncpg.Record, call: Call) -> None:
         """Asks with *call* in its turn, as far as there is room."""

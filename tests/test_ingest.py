@@ -180,6 +180,19 @@ async def test_a_poisoned_request_is_quarantined_and_its_neighbours_never_notice
     assert [(50,)] == await rows(database_url, "SELECT count(*) FROM postback.message")
 
 
+async def test_the_reason_of_a_quarantined_request_quotes_no_word_of_it(database_url: str) -> None:
+    words = "Canary-Text-Mallow"
+    odd: list[Any] = [f"{words}\0", f"{words}\ud800", [words]]
+    told = [Inbound("i1", (str(turn),), "+12065550123", text=text) for turn, text in enumerate(odd)]
+
+    async with ingests(database_url, 1) as [ingest]:
+        assert ["quarantined"] * 3 == [await ingest.put(telling(one)) for one in told]
+
+    reasons = [reason for (reason,) in await rows(database_url, "SELECT reason FROM postback.payload")]
+    assert 3 == len(reasons)
+    assert [] == [reason for reason in reasons if words in reason]
+
+
 async def test_a_request_that_is_poison_without_any_event_is_refused(database_url: str) -> None:
     """There is no lesser form in which it could be kept; an unverified one must not become a readable one."""
     bare = telling()

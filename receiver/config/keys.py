@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from receiver.config import mistakes
 from receiver.config.channel import ChannelSettings
-from receiver.config.values import Listening, Networks, Region, Strings, resolved
+from receiver.config.values import Listening, Networks, Region, Strings, resolved, without_newline
 
 
 class Retention(BaseModel):
@@ -83,7 +83,7 @@ class Settings(BaseSettings):
         if not isinstance(channels, dict):
             return channels
         return {
-            name: {**channel, "name": name} if isinstance(channel, dict) else channel
+            name: {**without_newline(channel), "name": name} if isinstance(channel, dict) else channel
             for name, channel in channels.items()
         }
 

@@ -87,3 +87,12 @@ def resolved(value: Any, where: str) -> Any:
             raise ConfigError(f"{where} is read from {named}, which is not set; set it.")
         return os.environ[name]
     return value
+
+
+def without_newline(value: Any) -> Any:
+    """Returns *value* with a newline less at the end of each text in it: files of secrets end with one."""
+    if isinstance(value, dict):
+        return {key: without_newline(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_newline(item) for item in value]
+    return value.removesuffix("\n").removesuffix("\r") if isinstance(value, str) else value

@@ -47,8 +47,14 @@ def is_of_disk(error: BaseException | None) -> bool:
 
 
 def said(error: Exception) -> str:
-    """Without Postgres's details: those quote the rows, and rows hold people's numbers and texts."""
-    return ": ".join(filter(None, [type(error).__name__, str(error).partition("\n")[0]]))
+    """Returns the kind of *error*, with its words where it speaks of the database.
+
+    Elsewhere it may quote values, and those hold people's numbers and texts: there it is told by its code. So
+    are Postgres's details left out, always.
+    """
+    words = str(error).partition("\n")[0] if is_unwell(error) or is_busy(error) else ""
+    state = getattr(error, "sqlstate", None)
+    return ": ".join(filter(None, [type(error).__name__, words or (state and f"SQLSTATE {state}")]))
 
 
 def is_of_content(error: BaseException | None) -> bool:

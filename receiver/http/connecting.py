@@ -145,10 +145,12 @@ class Connections:
 async def _asked(line: _Line, outgoing: Outgoing, patience: float) -> tuple[_Line, httpx.Response]:
     """Sends *outgoing* over *line* and waits for the head of its answer; closes the line where none comes.
 
-    Raises ``NotSent`` or ``Distrusted`` where no connection was made within *patience* seconds.
+    Raises ``NotSent`` or ``Distrusted`` where no connection was made within *patience* seconds, ``NotSent``
+    also where *outgoing* cannot be written.
     """
     try:
-        return line, await line.transport.handle_async_request(outgoing.to(line.address, patience))
+        request = outgoing.to(line.address, patience)
+        return line, await line.transport.handle_async_request(request)
     except BaseException as error:
         await line.transport.aclose()
         if not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):

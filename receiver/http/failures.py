@@ -1,5 +1,15 @@
 """How a request of ours can fail, by what that means for it."""
 
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+
+from receiver.addresses import Forbidden
+
+#: what libraries say in words of their own alone; all else may quote a header, an address or an answer
+_FIXED = frozenset(["Server disconnected without sending a response.", "All connection attempts failed"])
+
 
 class NotSent(Exception):
     """No connection was made: the carrier never saw the request."""
@@ -30,6 +40,34 @@ class Gone(Unfetchable):
     """Its server does not have it, or not for us: perhaps not yet, likelier no more."""
 
 
-def said(error: Exception) -> str:
-    """The kind of failure and its words, without the request: its URL and headers may hold credentials."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+def said(error: BaseException) -> str:
+    """Returns the kind of failure, and its cause as the system's tables and `addresses` name it.
+
+    The words of libraries are left out unless they are constant: they quote headers and addresses, which may
+    hold credentials, and answers, which may repeat them.
+    """
+    words = next(filter(None, map(_words, _chain(error))), "")
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields *error* and what it came of."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, Forbidden):
+        return str(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "").replace("_", " ").lower()
+    if isinstance(error, socket.gaierror):
+        return str(error.strerror or "")
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error) if str(error) in _FIXED else ""

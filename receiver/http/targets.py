@@ -1,6 +1,7 @@
 """What is asked of whom: URLs, and requests to them."""
 
 import base64
+import re
 from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,9 +9,13 @@ from urllib.parse import unquote_to_bytes
 
 import httpx
 
-from receiver.http.failures import Hopeless, said
+from receiver.http.failures import Hopeless, NotSent, said
 
 USER_AGENT = "Postback"
+UNWRITABLE = "the request cannot be written: a header or the address holds what HTTP cannot carry"
+#: RFC 9110, 5.6.2 (a method, a header's name) and 5.5 (its value: no control characters, no blanks around)
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(rb"(?:[^\x00-\x20\x7f]+(?:[ \t]+[^\x00-\x20\x7f]+)*)?")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -51,7 +56,23 @@ class Outgoing:
     body: bytes | AsyncIterable[bytes] = b""
 
     def to(self, address: str, connect_within: float) -> httpx.Request:
-        """Returns the same request for *address*, which TLS and ``Host`` call by the target's name."""
+        """Returns the same request for *address*, which TLS and ``Host`` call by the target's name.
+
+        Raises ``NotSent`` for one that HTTP has no form for: a header with a line break, say.
+        """
+        try:
+            request = self._made(address, connect_within)
+            names = [request.method.encode(), *(name for name, _ in request.headers.raw)]
+        except (ValueError, TypeError, httpx.InvalidURL):
+            # not even the cause goes along: its words quote the header
+            raise NotSent(UNWRITABLE) from None
+        # h11 refuses the same later, when nobody can tell it from a request that is under way
+        values = [value for _, value in request.headers.raw]
+        if not (all(map(_TOKEN.fullmatch, names)) and all(map(_VALUE.fullmatch, values))):
+            raise NotSent(UNWRITABLE)
+        return request
+
+    def _made(self, address: str, connect_within: float) -> httpx.Request:
         headers = httpx.Headers(
             {
                 "host": self.target.netloc.decode("ascii"),

@@ -1,5 +1,6 @@
 """What a provider is: tables, declared facts and a few pure functions. Each carrier's file subclasses it."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -19,6 +20,9 @@ from models.events import (
 from models.status import Status
 from receiver.config import ChannelSettings
 
+#: what a credential may be to stand in a header: visible ASCII. A blank inside could travel, but no carrier
+#: gives out a key with one
+HEADER_KEY = re.compile("[!-~]*")
 #: the key of a channel for where the carrier reports to; every other address among its keys is the carrier's
 CALLBACK_KEY = "callback_url"
 
@@ -32,6 +36,8 @@ class Provider(ABC):
     kinds: ClassVar[frozenset[str]]
     #: the channel's own configuration keys with their defaults
     keys: ClassVar[Mapping[str, Any]]
+    #: those of them without which the carrier takes no call; they are shown to nobody
+    credentials: ClassVar[tuple[str, ...]] = ("api_key",)
     #: the carrier's word or code -> our status; a word that is missing here is kept and has none
     statuses: ClassVar[Mapping[str, Status]]
     #: the carrier's error code -> our error class; a code that is missing here is ``unknown``
@@ -70,12 +76,20 @@ class Provider(ABC):
 
     def addresses(self, channel: ChannelSettings) -> list[str]:
         """Returns every address at which the carrier is called for *channel*, as the operator wrote it."""
-        urls = [key for key in self.keys if "url" in key and key != CALLBACK_KEY]
+        urls = [key for key in self.url_keys() if key != CALLBACK_KEY]
         return [channel.option(key) or str(self.keys[key]) for key in urls]
 
     def fetches(self, media: OutgoingMedia) -> bool:
         """Returns whether the carrier fetches *media* itself, from its address."""
         return not self.takes_files
+
+    def url_keys(self) -> list[str]:
+        """Returns the channel's own keys that hold addresses, of the carrier or of ours."""
+        return [key for key in self.keys if "url" in key]
+
+    def carries(self, channel: ChannelSettings, key: str) -> bool:
+        """Returns whether a call can carry the credential *key*, as *channel* has it, in its headers."""
+        return HEADER_KEY.fullmatch(channel.option(key)) is not None
 
     def misconfigured(self, channel: ChannelSettings) -> str | None:
         """What is wrong with the channel's own keys, in a sentence that names the key; None if nothing is."""

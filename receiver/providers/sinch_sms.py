@@ -79,6 +79,7 @@ class SinchSms(Provider):
         "base_url": "https://us.sms.api.sinch.com",
         CALLBACK_KEY: "",
     }
+    credentials = ("service_plan_id", "api_token")
     echoes_reference = True
     verifies_signatures = True
     recipients_per_call = 1000
