@@ -77,7 +77,7 @@ class Installed:
 async def replicated(run: Run, *, synchronous: bool) -> AsyncIterator[Installed]:
     """Yields an installation on two servers, with a sender, a forwarder, a reader and a subscriber."""
     port = free_port()
-    keys = {"api_key": "the carrier's key", "base_url": f"http://127.0.0.1:{port}/ep/v2/"}
+    keys = {"api_key": "the-carriers-key", "base_url": f"http://127.0.0.1:{port}/ep/v2/"}
     async with machine(**keys) as broken:
         pair = await broken.replicated(synchronous=synchronous)
         await broken.simulate(port)

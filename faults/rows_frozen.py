@@ -207,7 +207,7 @@ async def _uncalled(broken: Machine, calls: Counter[str]) -> int:
 @asynccontextmanager
 async def _installed() -> AsyncIterator[tuple[Machine, Apps, Carrier]]:
     port = free_port()
-    keys = {"api_key": "the carrier's key", "base_url": f"http://127.0.0.1:{port}/ep/v2/", "rate": 200}
+    keys = {"api_key": "the-carriers-key", "base_url": f"http://127.0.0.1:{port}/ep/v2/", "rate": 200}
     async with machine(**keys) as broken:
         await broken.database()
         await broken.simulate(port)

@@ -33,6 +33,8 @@ class ErrorClass(StrEnum):
     OPTED_OUT = "opted_out"
     DUPLICATE = "duplicate"
     CANCELED = "canceled"
+    # at the end, because the database holds places in this list; what is refused for it has no other reason
+    CREDENTIALS_REFUSED = "credentials_refused"
 
 
 SPECIFICITY = {error: rank for rank, error in enumerate(ErrorClass)}
@@ -47,14 +49,14 @@ class Advice:
 
 
 _ADVICE = {
-    ErrorClass.UNKNOWN: Advice("later", "The carrier gave no usable reason, or no report came. Ask it with its message id before you send again: a message without a report may have arrived."),
+    ErrorClass.UNKNOWN: Advice("later", "The carrier gave no reason that has a class here, or no report came. What it says (code, message) goes before this. Ask it with its message id before you send again: a message without a report may have arrived."),
     ErrorClass.CARRIER_ERROR: Advice("later", "The mobile carrier refused or failed without a reason. Try again later, a few times at most."),
     ErrorClass.PROVIDER_OUTAGE: Advice("later", "The provider had a fault of its own. Send again later."),
     ErrorClass.EXPIRED: Advice("fix", "The message could not be delivered before it expired. Send again, with a longer expiry if it still matters."),
     ErrorClass.THROTTLED: Advice("later", "Too many messages in too short a time. Send again later, or ask for a higher rate."),
     ErrorClass.QUOTA_EXCEEDED: Advice("later", "A daily limit or spending cap was reached. Raise it, or wait until it starts anew."),
     ErrorClass.NO_ROUTE: Advice("fix", "The provider has no route to this network. Ask for the country or carrier to be enabled."),
-    ErrorClass.ACCOUNT_PROBLEM: Advice("fix", "The account with the provider refused the call. Check its credentials, funds and enabled features."),
+    ErrorClass.ACCOUNT_PROBLEM: Advice("fix", "The account with the provider may not do this. Check its funds, permissions and enabled features."),
     ErrorClass.SENDER_NOT_ALLOWED: Advice("fix", "The sender number is not provisioned or registered for this traffic. Register it, or send from another number."),
     ErrorClass.CONTENT_REJECTED: Advice("fix", "The content was refused as malformed or forbidden. Change the message and send it again."),
     ErrorClass.CONTENT_TOO_LARGE: Advice("fix", "The text or the media is over the limit. Shorten it or make it smaller."),
@@ -68,6 +70,7 @@ _ADVICE = {
     ErrorClass.RECIPIENT_BLOCKED: Advice("never", "The number is barred by its owner or operator. Do not send to it again."),
     ErrorClass.OPTED_OUT: Advice("never", "The person asked not to be written to. Write again only after they opt in."),
     ErrorClass.DUPLICATE: Advice("never", "The provider suppressed the message as a duplicate of an earlier one."),
+    ErrorClass.CREDENTIALS_REFUSED: Advice("fix", "The provider does not know the API key of this channel, or none was sent. Correct the key, then send again: nothing was sent with it."),
     ErrorClass.CANCELED: Advice("never", "The message was canceled before it reached the carrier."),
 }  # fmt: skip
 

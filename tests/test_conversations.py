@@ -20,10 +20,12 @@ pytestmark = pytest.mark.stock
 
 ROUTE = "/v1/conversations"
 OTHER = "+12065550199"
-CHANNELS = {
-    "sinch-us": {"provider": "sinch_mms", "tokens": ["a-token-of-tests"], "from": [US]},
-    "texts": {"provider": "sinch_sms", "tokens": ["a-token-of-tests"], "from": [US]},
-    "elsewhere": {"provider": "swift", "tokens": ["a-token-of-tests"], "from": ["+18005550100"]},
+KEYED: dict[str, Any] = {"tokens": ["a-token-of-tests"], "api_key": "k"}
+TEXTS = {"tokens": ["a-token-of-tests"], "api_token": "k", "service_plan_id": "p"}
+CHANNELS: dict[str, dict[str, Any]] = {
+    "sinch-us": {"provider": "sinch_mms", **KEYED, "from": [US]},
+    "texts": {"provider": "sinch_sms", **TEXTS, "from": [US]},
+    "elsewhere": {"provider": "swift", **KEYED, "from": ["+18005550100"]},
 }
 
 

@@ -35,9 +35,10 @@ class House:
 
 @pytest.fixture
 async def house(database_url: str) -> AsyncIterator[House]:
+    keyed = {"tokens": ["a-token-of-tests"], "api_key": "k"}
     channels = {
-        FOREIGN: {"provider": "sinch_mms", "tokens": ["a-token-of-tests"], "from": [FOREIGN_NUMBER]},
-        OWN: {"provider": "swift", "tokens": ["a-token-of-tests"], "from": [OWN_NUMBER]},
+        FOREIGN: {"provider": "sinch_mms", **keyed, "from": [FOREIGN_NUMBER]},
+        OWN: {"provider": "swift", **keyed, "from": [OWN_NUMBER]},
     }
     async with (
         running(database_url, channels, private_networks=["127.0.0.1/32"]) as receiver,

@@ -20,7 +20,9 @@ async def test_a_used_key_answers_as_it_did_although_its_channel_is_gone(databas
         body = {**BODY, "channel": CHANNEL}
         key = {"Idempotency-Key": "k1"}
         first = await home.api.post("/v1/messages", json=body, headers=key)
-        another = {"other-us": {"provider": "swift", "tokens": ["a-token-of-tests"], "from": [US]}}
+        another = {
+            "other-us": {"provider": "swift", "tokens": ["a-token-of-tests"], "from": [US], "api_key": "k"}
+        }
         settings = home.settings.model_copy(update={"channels": _channels(database_url, another)})
 
         async with running(App(settings)) as url:

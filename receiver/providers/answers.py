@@ -5,6 +5,9 @@ from models.events import Answer, Fate, Outcome
 from models.status import Status
 from receiver import retry_after
 
+#: 401 is said of who calls, 403 of what that one may do
+_REFUSALS = {401: ErrorClass.CREDENTIALS_REFUSED, 403: ErrorClass.ACCOUNT_PROBLEM}
+
 
 def pause(answer: Answer) -> float | None:
     """Returns the seconds of rest that *answer* asks for, a day at most; None where it asks for none."""
@@ -22,6 +25,6 @@ def by_http_status(answer: Answer) -> Outcome:
             Fate.THROTTLED, provider_code=code, error=ErrorClass.THROTTLED, retry_after=pause(answer)
         )
     if 300 <= answer.status < 500:
-        error = ErrorClass.ACCOUNT_PROBLEM if answer.status in (401, 403) else ErrorClass.UNKNOWN
+        error = _REFUSALS.get(answer.status, ErrorClass.UNKNOWN)
         return Outcome(Fate.REFUSED, status=Status.REJECTED, provider_code=code, error=error)
     return Outcome(Fate.UNDECIDED, provider_code=code)

@@ -5,7 +5,6 @@ platform of the same carrier has other words and shapes and is `receiver.provide
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +15,6 @@ from models.events import (
     Answer,
     Call,
     Event,
-    Fate,
     Inbound,
     Outcome,
     Problem,
@@ -27,18 +25,15 @@ from models.events import (
 )
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
-from receiver.providers import answers, batch, cellcast_answers, cellcast_request, multipart, reading
+from receiver.providers import batch, cellcast_answers, cellcast_request, multipart, reading
 from receiver.providers.cellcast_common import REGION, CellcastApi
-from receiver.providers.reading import identifier, inner, message_text, national, sentence, word
+from receiver.providers.reading import identifier, inner, message_text, national, word
 
 #: Cellcast writes times without a zone; a capture of 2022 fits Melbourne's and Sydney's summer time alone
 ZONE = "Australia/Sydney"
 
 #: what only an inbound message has; a report names a ``recipient`` instead
 _INBOUND = frozenset({"from", "body", "receivedat"})
-_REFUSALS = frozenset(
-    {"AUTH_FAILED", "AUTH_FAILED_NO_DATA", "FIELD_EMPTY", "FIELD_INVALID", "RECIPIENTS_ERROR", "NOT_FOUND"}
-)
 
 Fields = Mapping[str, Any]
 
@@ -57,12 +52,7 @@ class Cellcast(CellcastApi):
         "rejected": Status.REJECTED, "unknown": Status.UNCONFIRMED,
     }  # fmt: skip
     #: upper case are words of ``meta.status``, lower case is a report's word: reports carry no code
-    errors = {
-        "OVER_LIMIT": ErrorClass.THROTTLED,
-        "AUTH_FAILED": ErrorClass.ACCOUNT_PROBLEM,
-        "AUTH_FAILED_NO_DATA": ErrorClass.ACCOUNT_PROBLEM,
-        "expired": ErrorClass.EXPIRED,
-    }
+    errors = {**cellcast_answers.ERRORS, "expired": ErrorClass.EXPIRED}
 
     def proof(self, api_key: str) -> dict[str, str]:
         return {"APPKEY": api_key}
@@ -84,33 +74,7 @@ class Cellcast(CellcastApi):
         return self.call_to("POST", "send-mms", channel, body, multipart.content_type(boundary))
 
     def outcome(self, answer: Answer) -> Outcome:
-        try:
-            fields = reading.keyed(reading.document(answer.body))
-            verdict = cellcast_answers.verdict(fields)
-            if verdict == "SUCCESS":
-                return cellcast_answers.accepted(fields)
-        except Unreadable:
-            return answers.by_http_status(answer)
-        said = sentence(fields.get("msg")) or sentence(inner(fields.get("error")).get("description"))
-        error = self.errors.get(verdict, ErrorClass.UNKNOWN)
-        if error is ErrorClass.THROTTLED or answer.status == 429:
-            return Outcome(
-                Fate.THROTTLED,
-                provider_code=verdict or None,
-                provider_message=said,
-                error=ErrorClass.THROTTLED,
-                retry_after=answers.pause(answer),
-            )
-        if verdict not in _REFUSALS:
-            meant = answers.by_http_status(answer)
-            return replace(meant, provider_code=verdict or meant.provider_code, provider_message=said)
-        return Outcome(
-            Fate.REFUSED,
-            status=Status.REJECTED,
-            provider_code=verdict,
-            provider_message=said,
-            error=error,
-        )
+        return cellcast_answers.outcome(answer, self.errors)
 
     def poll(self, channel: ChannelSettings, page: int) -> Call | None:
         return self.call_to("GET", f"get-responses?page={page}&type=sms", channel)

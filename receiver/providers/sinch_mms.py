@@ -7,6 +7,7 @@ Skycore are followed, whose platform has the same codes and fields: docs/provide
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -43,7 +44,8 @@ _CLASSES = {
     ErrorClass.RECIPIENT_BLOCKED: "E114",
     ErrorClass.UNSUPPORTED_BY_RECIPIENT: "not supported",
     ErrorClass.THROTTLED: "E106, E113, E120, E626",
-    ErrorClass.ACCOUNT_PROBLEM: "E103, E104, E105, E107, E112, E627, E713",
+    ErrorClass.CREDENTIALS_REFUSED: "E104",
+    ErrorClass.ACCOUNT_PROBLEM: "E103, E105, E107, E112, E627, E713",
     ErrorClass.NO_ROUTE: "E619, E628, E650, E651",
     ErrorClass.PROVIDER_OUTAGE: "E101, E201, E503, E618, E999",
     ErrorClass.CONTENT_TOO_LARGE: "E225, E228, E331, E332, E333, E334, E335, E336, E337, E338",
@@ -134,14 +136,15 @@ class SinchMms(Provider):
                 status=Status.QUEUED,
                 provider_message=sentence(fields.get("statusdetails")),
             )
+        said = sentence(fields.get("errorinfo")) or sentence(fields.get("statusdetails"))
         if not code and (verdict != "failure" or answer.status in (429, 503)):
-            return answers.by_http_status(answer)
+            return replace(answers.by_http_status(answer), provider_message=said)
         later = code in _AGAIN_LATER
         return Outcome(
             fate=Fate.THROTTLED if later else Fate.REFUSED,
             status=None if later else Status.REJECTED,
             provider_code=code or None,
-            provider_message=sentence(fields.get("errorinfo")) or sentence(fields.get("statusdetails")),
+            provider_message=said,
             error=self.errors.get(code, ErrorClass.UNKNOWN),
             retry_after=answers.pause(answer) if later else None,
         )

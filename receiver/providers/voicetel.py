@@ -54,8 +54,9 @@ _WORDS = {
 #: codes of an answer with their generation, whose meanings differ; words and codes of a report without
 _CLASSES = {
     ErrorClass.CONTENT_REJECTED: "2 400, 2.2 400",
+    ErrorClass.CREDENTIALS_REFUSED: "bad key, 2.2 401",
     ErrorClass.SENDER_NOT_ALLOWED: "2 401, 2 404, 2.2 403",
-    ErrorClass.ACCOUNT_PROBLEM: "2 402, 2 405, 2.2 401, 2.2 402, not enabled, 21609",
+    ErrorClass.ACCOUNT_PROBLEM: "2 402, 2 405, 2.2 402, not enabled, 21609",
     ErrorClass.OPTED_OUT: "2 406, 2.2 409",
     ErrorClass.THROTTLED: "queue is full, 30001",
     ErrorClass.CARRIER_ERROR: "2 422, failure, undeliv, undelivered, delivery_failed, deleted, rejectd, "
@@ -113,7 +114,10 @@ class VoiceTel(Provider):
                 provider_message=sentence(fields.get("message")),
             )
         refusal = voicetel_answer.refusal(fields, answer)
-        return self._refused(refusal, answer) if refusal else answers.by_http_status(answer)
+        if refusal:
+            return self._refused(refusal, answer)
+        # neither Success nor Error: what it means only HTTP says, and the Message stays with it
+        return replace(answers.by_http_status(answer), provider_message=voicetel_answer.message(fields))
 
     def ask(self, provider_message_id: str, recipient: str, channel: ChannelSettings) -> Call | None:
         """The receipts of our number: the history is kept by that, and only generation 2.2 has one."""

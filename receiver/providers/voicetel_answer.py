@@ -13,7 +13,12 @@ from models.events import Answer
 from receiver.providers import reading
 from receiver.providers.reading import inner, sentence, word
 
+BAD_KEY = "bad key"
+
 _OPTED_OUT = re.compile(r"\bopt(ed)?[- ]?out|\bstop\b", re.IGNORECASE)
+#: generation 2 says no more of an error than "check APIkey/GET Request"
+_KEY = re.compile(r"\bapi[-_ ]*key\b|\b(un)?auth\w*|\bcredential|\btoken\b|\blog[- ]?in\b", re.IGNORECASE)
+_NUMBER = re.compile(r"\b(source|number|did|caller)\b", re.IGNORECASE)
 _ENABLED = re.compile(r"\b(en|dis)abled\b", re.IGNORECASE)
 
 
@@ -50,6 +55,16 @@ def refusal(fields: Mapping[str, Any], answer: Answer) -> Refusal | None:
     return Refusal(code, _reason(code, detail or "", failed=failed), detail)
 
 
+def message(fields: Mapping[str, Any]) -> str | None:
+    """Returns what an answer says in words, whatever its status is called."""
+    said = fields.get("message")
+    return (
+        sentence(said)
+        or sentence(inner(said).get("detail"))
+        or sentence(inner(fields.get("error")).get("message"))
+    )
+
+
 def _current_reason(code: str | None, detail: str) -> str:
     # one code for a number of ours that may not send, and for a person who wants to hear no more
     if code == "409" and _ENABLED.search(detail) and not _OPTED_OUT.search(detail):
@@ -61,6 +76,11 @@ def _reason(code: str | None, detail: str, *, failed: bool) -> str:
     # one code for a field that is missing, and for an MMS that the network behind VoiceTel did not take
     if code == "400" and failed:
         return "failure"
+    # 401 is 2.1's for a number that is not on the account; what is wrong with the key has no code of its own
+    if _KEY.search(detail) and not _OPTED_OUT.search(detail) and not _NUMBER.search(detail):
+        return BAD_KEY
+    if code == "401" and not _NUMBER.search(detail):
+        return BAD_KEY
     if code == "422" and "queue is full" in detail.lower():
         return "queue is full"
     return f"2 {code}"

@@ -116,9 +116,11 @@ async def home(database_url: str, data_dir: Path, **more: Any) -> AsyncIterator[
             },
             "sinch": {
                 "provider": "sinch_mms", "tokens": ["a-token-of-tests"], "from": [US],
-                "base_url": f"{carrier_url}/x/",
+                "api_key": "k", "base_url": f"{carrier_url}/x/",
             },
-            "sinch-away": {"provider": "sinch_mms", "tokens": ["a-token-of-tests"], "from": [US]},
+            "sinch-away": {
+                "provider": "sinch_mms", "tokens": ["a-token-of-tests"], "from": [US], "api_key": "k",
+            },
         }  # fmt: skip
         async with receiver.running(database_url, channels, data_dir=str(data_dir), **more) as found:
             made = Home(**{name: getattr(found, name) for name in Receiver.__dataclass_fields__})

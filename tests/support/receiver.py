@@ -22,7 +22,9 @@ from tests.support.patience import PATIENCE
 
 CHANNEL = "sinch-us"
 TOKEN = "a-long-random-string"
-CHANNELS = {CHANNEL: {"provider": "sinch_mms", "tokens": [TOKEN], "from": ["+18885551234"]}}
+CHANNELS = {
+    CHANNEL: {"provider": "sinch_mms", "tokens": [TOKEN], "from": ["+18885551234"], "api_key": "k"},
+}
 
 
 @dataclass
