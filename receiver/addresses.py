@@ -23,7 +23,6 @@ _TAKEN = (ip_network("3fff::/20"), ip_network("192.0.0.0/24"), ip_network("168.6
 _PRIVATE = (".localhost", ".local", ".home.arpa", ".internal", ".localdomain", ".lan", ".svc")
 
 
-
 class Forbidden(Exception):
     """A URL that leads where none of ours may; the message says why."""
 
