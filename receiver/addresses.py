@@ -18,7 +18,7 @@ _TUNNELS = (ip_network("2001::/32"), ip_network("2002::/16"), ip_network("192.88
 #: what Python 3.11 takes for anybody's: addresses for books (RFC 9637), those that the IETF gives to
 #: protocols (RFC 6890; in Oracle's cloud 192.0.0.192 tells machines their credentials), and Azure's for that
 _TAKEN = (ip_network("3fff::/20"), ip_network("192.0.0.0/24"), ip_network("168.63.129.16/32"))
-#: the ends of names for networks of one's own (RFC 6761, 6762, 8375, ICANN's resolution of 2024), and those of
+#: ends of names for networks of one's own (RFC 6761, 6762, 8375, ICANN's resolution of 2024), and those of
 #: Unix, of routers and of Kubernetes
 _PRIVATE = (".localhost", ".local", ".home.arpa", ".internal", ".localdomain", ".lan", ".svc")
 
