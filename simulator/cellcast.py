@@ -4,6 +4,7 @@ Written from the carrier's pages (https://support.cellcast.com.au/docs/docly-doc
 any client of ours.
 """
 
+from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from itertools import count
@@ -187,8 +188,19 @@ class Cellcast:
 
     def _account(self, request: Request) -> tuple[Account | None, str]:
         """The account, or the word for why there is none."""
-        key = request.headers.get("appkey", "")
+        key = request.headers.get("appkey", "") or _basic(request.headers.get("authorization", ""))
         return self._practice.accounts.of_key(self.name, key), "AUTH_FAILED" if key else "AUTH_FAILED_NO_DATA"
+
+
+def _basic(header: str) -> str:
+    """The key in HTTP Basic, which the pages demand beside APPKEY: as user and password, or as user alone."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return b64decode(encoded, validate=True).decode().removesuffix(":")
+    except ValueError:
+        return ""
 
 
 def _shown(sent: Sent, fields: Fields) -> dict[str, Any]:

@@ -205,3 +205,35 @@ def test_a_public_url_over_plain_http_is_refused_unless_every_channel_says_insec
         assert providers_of(config.settings({"public_url": url}))
     for url in LOCAL:
         assert providers_of(config.settings({"public_url": url, "channels": channels}))
+
+
+@pytest.mark.parametrize(
+    ("key", "auth", "header"),
+    [
+        ("the-key", "appkey", {"appkey": "the-key"}),
+        ("user:pass word", "basic", {"authorization": "Basic dXNlcjpwYXNzIHdvcmQ="}),
+        ("the-key", "basic", {"authorization": "Basic dGhlLWtleTo="}),
+        ("us\u00e9r:secret", "basic", {"authorization": "Basic dXPDqXI6c2VjcmV0"}),
+    ],
+)
+def test_cellcast_is_shown_the_key_as_the_channel_says(key: str, auth: str, header: dict[str, str]) -> None:
+    settings = of("cellcast", api_key=key, auth=auth)
+    provider, channel = providers_of(settings)["cellcast"], settings.channels["us"]
+
+    for call in (provider.poll(channel, 1), provider.ask("m1", "", channel)):
+        assert call
+        shown = {name.lower(): value for name, value in call.headers.items()}
+        assert header == {name: shown[name] for name in ("appkey", "authorization") if name in shown}
+
+
+@pytest.mark.parametrize("key", ["user:secret", "the-key"])
+async def test_a_send_to_cellcast_is_taken_with_basic(key: str, database_url: str) -> None:
+    async with installation(database_url, "cellcast", auth="basic", api_key=key) as home:
+        await home.until((await home.send("+61491570156"))["id"], "delivered")
+
+
+def test_cellcast_knows_two_ways_to_show_a_key() -> None:
+    with pytest.raises(ConfigError, match='auth must be "appkey" or "basic"'):
+        providers_of(of("cellcast", auth="digest"))
+    with pytest.raises(ConfigError, match="api_key holds a character"):
+        providers_of(of("cellcast", auth="basic", api_key="user:sec\nret"))

@@ -4,6 +4,7 @@ Sending, polling and both callbacks: https://support.cellcast.com.au/docs/docly-
 platform of the same carrier has other words and shapes and is `receiver.providers.cellcast_v1`.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -35,6 +36,9 @@ ZONE = "Australia/Sydney"
 #: what only an inbound message has; a report names a ``recipient`` instead
 _INBOUND = frozenset({"from", "body", "receivedat"})
 
+#: the values of the channel's key ``auth``
+APPKEY, BASIC = "appkey", "basic"
+
 Fields = Mapping[str, Any]
 
 
@@ -42,7 +46,7 @@ class Cellcast(CellcastApi):
     """JSON or a form sends to a thousand numbers; reports come as an array, replies lack a ``to``."""
 
     name = "cellcast"
-    keys = {"api_key": "", "base_url": "https://cellcast.com.au/api/v3"}
+    keys = {"api_key": "", "auth": APPKEY, "base_url": "https://cellcast.com.au/api/v3"}
     echoes_reference = True
     rate = 15.0
 
@@ -54,8 +58,23 @@ class Cellcast(CellcastApi):
     #: upper case are words of ``meta.status``, lower case is a report's word: reports carry no code
     errors = {**cellcast_answers.ERRORS, "expired": ErrorClass.EXPIRED}
 
-    def proof(self, api_key: str) -> dict[str, str]:
-        return {"APPKEY": api_key}
+    def misconfigured(self, channel: ChannelSettings) -> str | None:
+        if _auth(channel) not in (APPKEY, BASIC):
+            return f'auth must be "{APPKEY}" or "{BASIC}"; change it or leave it out.'
+        return None
+
+    def carries(self, channel: ChannelSettings, key: str) -> bool:
+        # Basic writes any character as letters and digits
+        return channel.option(key).isprintable() if _auth(channel) == BASIC else super().carries(channel, key)
+
+    def proof(self, channel: ChannelSettings) -> dict[str, str]:
+        """The tables of the pages have the header ``APPKEY``, their text demands HTTP Basic: the key as user
+        and password, or as the user alone."""
+        key = channel.option("api_key")
+        if _auth(channel) == APPKEY:
+            return {"APPKEY": key}
+        pair = key if ":" in key else f"{key}:"
+        return {"authorization": f"Basic {b64encode(pair.encode()).decode()}"}
 
     def parse(self, request: Request, channel: ChannelSettings) -> list[Event]:
         return reading.each(request.body, lambda fields: self._event(fields, _region(channel)))
@@ -149,6 +168,10 @@ def _inbound(fields: Fields, region: str) -> Inbound:
         answers=identifier(fields.get("originalmessageid"), "original_message_id"),
         client_reference=identifier(fields.get("customstring"), "custom_string"),
     )
+
+
+def _auth(channel: ChannelSettings) -> str:
+    return channel.option("auth") or APPKEY
 
 
 def _region(channel: ChannelSettings) -> str:

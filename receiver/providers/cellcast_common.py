@@ -24,7 +24,7 @@ class CellcastApi(Provider):
     takes_files = True
 
     @abstractmethod
-    def proof(self, api_key: str) -> dict[str, str]:
+    def proof(self, channel: ChannelSettings) -> dict[str, str]:
         """The header that shows whose call it is."""
 
     def call_to(
@@ -39,7 +39,7 @@ class CellcastApi(Provider):
             method=method,
             url=reading.joined(channel.option("base_url") or self.keys["base_url"], path),
             headers={
-                **self.proof(channel.option("api_key")),
+                **self.proof(channel),
                 "accept": "application/json",
                 "content-type": content_type,
             },

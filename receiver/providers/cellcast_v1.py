@@ -54,8 +54,8 @@ class CellcastV1(CellcastApi):
     #: no code comes with a word, so only those that say why have a class
     errors = {"expired": ErrorClass.EXPIRED, "canceled": ErrorClass.CANCELED}
 
-    def proof(self, api_key: str) -> dict[str, str]:
-        return {"authorization": f"Bearer {api_key}"}
+    def proof(self, channel: ChannelSettings) -> dict[str, str]:
+        return {"authorization": f"Bearer {channel.option('api_key')}"}
 
     def parse(self, request: Request, channel: ChannelSettings) -> list[Event]:
         return reading.each(request.body, lambda fields: self._event(fields, channel))
