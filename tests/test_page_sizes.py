@@ -20,6 +20,8 @@ CONTENT: dict[str, dict[str, Any]] = {
     "texts": {"text": LONG},
     "subjects": {"subject": LONG},
     "metadata": {"metadata": orjson.dumps({"a": LONG}).decode()},
+    "options": {"options": orjson.dumps({"a": LONG}).decode()},
+    "fallbacks": {"fallback_text": LONG},
     "a file": {},
 }
 

@@ -19,7 +19,7 @@ Record: TypeAlias = Row
 # table, and a statement keeps the plan that it got while its tables were small.
 _BY_IDS = """
     SELECT asked.id AS asked, m.*,
-           b.text, b.subject, b.slides, b.metadata_, b.redacted_at,
+           b.text, b.subject, b.slides, b.fallback_text, b.expires_at, b.options, b.metadata_, b.redacted_at,
            a.error_class, a.error_code, a.error_message,
            ARRAY(SELECT r.provider_message_id FROM postback.reference r WHERE r.message_id = m.id
                  AND NOT starts_with(r.provider_message_id, ':internal')) AS provider_message_ids,
@@ -38,6 +38,7 @@ _BY_IDS = """
 _SIZES = """
     SELECT asked.id,
            coalesce(octet_length(b.text), 0) + coalesce(octet_length(b.subject), 0)
+           + coalesce(octet_length(b.fallback_text), 0) + coalesce(octet_length(b.options::text), 0)
            + coalesce(octet_length(b.metadata_::text), 0) + coalesce(octet_length(b.slides::text), 0)
            + (SELECT coalesce(sum(octet_length(url)), 0) FROM postback.media
               WHERE message_id = b.message_id AND state <> 'text') AS size
@@ -61,7 +62,7 @@ async def by_ids(snapshot: Snapshot, message_ids: Collection[UUID], channels: Ch
 
 
 async def sizes(snapshot: Snapshot, message_ids: Collection[UUID]) -> dict[UUID, int]:
-    """Returns the bytes of text, metadata and files' addresses of each of *message_ids* that has any."""
+    """Returns the bytes of what each of *message_ids* says, options and metadata included."""
     if not message_ids:
         return {}
     return {row.id: int(row.size) for row in await snapshot.rows(_SIZES, message_ids)}
