@@ -25,6 +25,7 @@ from receiver.outbox import (
 from receiver.providers.base import Provider
 from receiver.waiting import Waiting
 from sender.call import Calls
+from sender.pace import Account
 from sender.settling import Settling
 
 log = structlog.get_logger()
@@ -43,7 +44,8 @@ LAST_WORDS = 2.0
 
 
 class ChannelSender:
-    """Sends what the outbox holds for *channel*, at most `CONCURRENCY` calls at a time."""
+    """Sends what the outbox holds for *channel*, at most `CONCURRENCY` calls at a time, and no faster than
+    *account* may be called."""
 
     def __init__(
         self,
@@ -52,7 +54,9 @@ class ChannelSender:
         outbox: Outbox,
         calls: Calls,
         settling: Settling,
+        account: Account | None = None,
     ) -> None:
+        self._account = account or Account(channel.name, channel.rate or provider.rate)
         self._channel, self._provider = channel, provider
         self._outbox, self._makes, self._settling = outbox, calls, settling
         self._wake = asyncio.Event()
@@ -108,7 +112,8 @@ class ChannelSender:
         claims = await self._outbox.claim(
             self._channel.name,
             free,
-            self._channel.rate or self._provider.rate,
+            self._account.rate,
+            account=self._account.name,
             recipients_per_call=self._provider.recipients_per_call,
             call_lease=CALL_WITH_FILES_LEASE if self._provider.takes_files else CALL_LEASE,
         )

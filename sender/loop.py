@@ -24,12 +24,14 @@ from receiver.providers.base import Provider
 from receiver.sources import sources
 from receiver.spool import Spool
 from receiver.wakeup import listen
+from sender import pace
 from sender.answers import Answers
 from sender.call import Calls
 from sender.channel import ChannelSender
 from sender.endings import Endings
 from sender.files import OutgoingFiles
 from sender.leases import Leases
+from sender.pace import PacedClient
 from sender.poll import Poll
 from sender.settling import Settling
 from sender.silence import Silence
@@ -57,13 +59,16 @@ async def _send(settings: Settings, providers: Mapping[str, Provider], stop: asy
     ):
         tasks, senders, silence = [], [], Silence(settings)
         from_each = sources(settings.channels, providers)
+        paced = pace.accounts(settings, providers, keys)
         for channel in settings.channels.values():
             provider = providers[channel.provider]
             answers = Answers(channel, provider, from_each[channel.name], ingest)
             # of its own: a carrier that hangs takes no places from others, nor its sends from its questions
-            sending, asking = [await clients.enter_async_context(Client()) for _ in range(2)]
+            sending = await clients.enter_async_context(Client())
+            account = paced[channel.name]
+            asking = await clients.enter_async_context(PacedClient(settings, account))
             calls = Calls(channel, provider, sending, files, answers.keep_unread)
-            senders.append(ChannelSender(channel, provider, outbox, calls, settling))
+            senders.append(ChannelSender(channel, provider, outbox, calls, settling, account))
             tasks.append(silence.questions(channel, provider, asking, answers).run())
             if channel.poll and not sendable.reasons(channel, provider):
                 tasks.append(Poll(settings, channel, provider, asking, answers).run())

@@ -97,6 +97,7 @@ CALLS = Counter(
     ("channel", "fate"),
     [(fate,) for fate in Fate],
 )
+POLLS_REFUSED = Counter("postback_polls_refused", "Polls that a carrier refused.", ("channel",), [()])
 CALL_SECONDS = Histogram(
     "postback_call_seconds", "From a call to a carrier to its answer, or to giving up.", ("channel",), _SLOW
 )
@@ -147,6 +148,7 @@ INSTRUMENTS: dict[str, Instrument] = by_name(
         COMMIT_SECONDS,
         COMMIT_FAILURES,
         CALLS,
+        POLLS_REFUSED,
         CALL_SECONDS,
         DELIVERIES,
         DELIVERY_SECONDS,

@@ -25,7 +25,7 @@ class Outbox:
 
     def __init__(self, database_url: str, schema: str) -> None:
         self._url = database_url
-        self._claim = qualified("SELECT * FROM postback.claim($1, $2, $3, $4, $5)", schema)
+        self._claim = qualified("SELECT * FROM postback.claim($1, $2, $3, $4, $5, $6)", schema)
         self._begin = qualified("SELECT * FROM postback.begin_calls($1, $2, $3, $4, $5)", schema)
         self._settle = qualified("SELECT postback.settle($1, $2, $3)", schema)
         self._expire = qualified("SELECT * FROM postback.expire_leases()", schema)
@@ -57,11 +57,14 @@ class Outbox:
         *,
         recipients_per_call: int = 1,
         call_lease: timedelta = CALL_LEASE,
+        account: str | None = None,
     ) -> list[Claim]:
-        """Queued rows of *channel* for up to *calls* calls; *rate* is calls per second, over all senders, and
-        *call_lease* how long each call may take."""
+        """Queued rows of *channel* for up to *calls* calls; *rate* is calls per second, over all senders and
+        channels of *account* (the channel by itself, if None), *call_lease* how long each call may take."""
         spacing = timedelta(seconds=1 / rate) if rate else None
-        rows = await self._fetch(self._claim, channel, calls, recipients_per_call, spacing, CLAIM_LEASE)
+        rows = await self._fetch(
+            self._claim, channel, calls, recipients_per_call, spacing, CLAIM_LEASE, account
+        )
         shared: dict[int, list[asyncpg.Record]] = defaultdict(list)
         for row in rows:
             shared[row["call"]].append(row)

@@ -10,6 +10,7 @@ from models.events import (
     Answer,
     Call,
     Event,
+    Fate,
     Outcome,
     OutgoingMedia,
     Problem,
@@ -19,6 +20,7 @@ from models.events import (
 )
 from models.status import Status
 from receiver.config import ChannelSettings
+from receiver.providers import answers
 
 #: what a credential may be to stand in a header: visible ASCII. A blank inside could travel, but no carrier
 #: gives out a key with one
@@ -135,6 +137,13 @@ class Provider(ABC):
     def polled(self, answer: Answer, channel: ChannelSettings) -> tuple[list[Event], bool]:
         """What a polled page tells, and whether there is another one. Raises ``Unreadable``."""
         raise Unreadable(f"{self.name} is not polled")
+
+    def refusal(self, answer: Answer) -> Outcome | None:
+        """Returns why the carrier did not answer a poll, None where it did or where nobody can tell."""
+        if 200 <= answer.status < 300:
+            return None
+        meant = answers.by_http_status(answer)
+        return meant if meant.fate in (Fate.REFUSED, Fate.THROTTLED) else None
 
     def collected(self, events: Sequence[Event], channel: ChannelSettings) -> Call | None:
         """The call that keeps what was polled from coming again, None where none is needed. For after the

@@ -110,6 +110,9 @@ class Cellcast(CellcastApi):
         pages, number = batch.count(page.get("count")), batch.count(page.get("number"))
         return events, pages is not None and number is not None and number < pages
 
+    def refusal(self, answer: Answer) -> Outcome | None:
+        return cellcast_answers.refusal(answer, self.errors)
+
     def collected(self, events: Sequence[Event], channel: ChannelSettings) -> Call | None:
         ids = [event.provider_message_id for event in events if isinstance(event, Inbound)]
         read = orjson.dumps({"message_id": [one for one in ids if one]})

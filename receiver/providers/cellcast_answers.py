@@ -95,6 +95,19 @@ def _class(said: str, words: str, errors: Mapping[str, ErrorClass]) -> ErrorClas
     return error
 
 
+def refusal(answer: Answer, errors: Mapping[str, ErrorClass]) -> Outcome | None:
+    """Returns why a question was not answered, None where it was, or where nobody can tell; that there is
+    nothing is an answer."""
+    try:
+        said = verdict(reading.keyed(reading.document(answer.body)))
+    except Unreadable:
+        said = ""
+    if said == "NOT_FOUND" or (said == SUCCESS and 200 <= answer.status < 300):
+        return None
+    meant = outcome(answer, errors)
+    return meant if meant.fate in (Fate.REFUSED, Fate.THROTTLED) else None
+
+
 def granted(answer: Answer) -> Fields:
     """The fields of an answer that brings something; without ``data`` where there is nothing. Raises
     ``Unreadable`` for a refusal."""
@@ -102,8 +115,9 @@ def granted(answer: Answer) -> Fields:
     said = verdict(fields)
     if said == "NOT_FOUND":
         return {}
-    if said != "SUCCESS":
-        raise Unreadable(f"the carrier answers {said or answer.status}: {sentence(fields.get('msg'))}")
+    if said != SUCCESS or not 200 <= answer.status < 300:
+        found = said if said != SUCCESS else ""
+        raise Unreadable(f"the carrier answers {found or answer.status}: {description(fields)}")
     return fields
 
 

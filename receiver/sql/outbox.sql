@@ -1,9 +1,11 @@
 -- Reserves queued rows of a channel for up to `calls` calls. Rows of one batch share a call, `per_call` of
 -- them at most; `call` numbers the calls from 1. With a `spacing` between calls, turns are given out no
 -- further ahead than a quarter of a second, one after the other over all senders, on database time;
+-- They are those of the account, which may have other channels, and takes turns for polls and questions too
+-- (`take_call`).
 -- `turn_in` says how long each has to wait for its own; `claimed_until` tells this claim from any other one.
 CREATE FUNCTION postback.claim(
-    the_channel text, calls integer, per_call integer, spacing interval, lease interval
+    the_channel text, calls integer, per_call integer, spacing interval, lease interval, account text DEFAULT NULL
 ) RETURNS TABLE (id uuid, kind varchar, call bigint, turn_in interval, claimed_until timestamptz)
 LANGUAGE plpgsql SET lock_timeout = '500ms'
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_nestloop = off AS $$
@@ -16,9 +18,10 @@ DECLARE
     ids uuid[];
     turns bigint[];
 BEGIN
+    account := coalesce(account, the_channel);
     IF spacing IS NOT NULL THEN
-        INSERT INTO postback.rate (channel, due) VALUES (the_channel, moment) ON CONFLICT DO NOTHING;
-        SELECT greatest(r.due, moment) INTO first_turn FROM postback.rate r WHERE r.channel = the_channel FOR UPDATE;
+        INSERT INTO postback.rate (channel, due) VALUES (account, moment) ON CONFLICT DO NOTHING;
+        SELECT greatest(r.due, moment) INTO first_turn FROM postback.rate r WHERE r.channel = account FOR UPDATE;
         calls := least(calls, floor(extract(epoch FROM moment + horizon - first_turn) / extract(epoch FROM spacing)) + 1);
     END IF;
     IF calls <= 0 THEN
@@ -40,7 +43,7 @@ BEGIN
     END IF;
     IF spacing IS NOT NULL THEN
         UPDATE postback.rate r SET due = first_turn + spacing * (SELECT max(t) FROM unnest(turns) t)
-        WHERE r.channel = the_channel;
+        WHERE r.channel = account;
     END IF;
     RETURN QUERY
     UPDATE postback.outbox o SET state = 'claimed', lease_until = moment + lease
@@ -235,3 +238,22 @@ BEGIN
     ON CONFLICT (channel) DO UPDATE SET due = excluded.due WHERE r.due <= clock_timestamp();
     RETURN FOUND;
 END $$;
+
+-- Reserves the next call of an account, whatever it is for; answers with how long its turn is to be waited for.
+CREATE FUNCTION postback.take_call(account text, spacing interval) RETURNS interval
+LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
+DECLARE
+    moment timestamptz := clock_timestamp();
+    next_due timestamptz;
+BEGIN
+    INSERT INTO postback.rate AS r (channel, due) VALUES (account, moment + spacing)
+    ON CONFLICT (channel) DO UPDATE SET due = greatest(r.due, moment) + spacing
+    RETURNING r.due INTO next_due;
+    RETURN next_due - spacing - moment;
+END $$;
+
+-- Puts the next turn of `take_turn` off, over all processes; never forward.
+CREATE FUNCTION postback.put_off(name text, pause interval) RETURNS void
+LANGUAGE sql SET lock_timeout = '500ms' AS $$
+    UPDATE postback.rate SET due = greatest(due, clock_timestamp() + pause) WHERE channel = name;
+$$;
