@@ -66,7 +66,7 @@ class AwaitedReport(SQLModel, table=True):
 
 
 class Rate(SQLModel, table=True):
-    """When the next call on a channel is due (GCRA, on database time), shared by all senders."""
+    """When the next call of an account, or the next turn of what goes by turns, is due on database time."""
 
     __tablename__ = "rate"
     __table_args__ = table_args()

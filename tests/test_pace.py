@@ -30,7 +30,7 @@ from tests.support.records import accept, outgoing
 
 pytestmark = pytest.mark.usefixtures("unhurried")
 
-RATE, SENDS = 20.0, 12
+RATE, SLOW, SENDS = 20.0, 4.0, 12
 TAKEN = {
     "meta": {"code": 200, "status": "SUCCESS"},
     "msg": "Queued",
@@ -101,7 +101,7 @@ async def test_channels_and_purposes_of_one_account_share_its_rate(database_url:
             for name in ("a", "b", "c"):
                 await accept(database_url, outgoing(to, channel=name, provider="cellcast", kind="sms"))
         async with sending(settings), sending(settings), asyncio.timeout(PATIENCE):
-            while len(carrier.calls["one"]) <= 2 * SENDS or len(carrier.calls["two"]) < SENDS:
+            while len(carrier.calls["one"]) <= 2 * SENDS or len(carrier.calls["two"]) < SENDS:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
     times = sorted(carrier.calls["one"])
@@ -131,7 +131,7 @@ async def test_polls_and_questions_take_turns_that_sends_then_wait_for(
     carrier, outbox = Carrier(), Outbox(database_url, "postback")
     await outbox.open()
     async with running(carrier.app) as url:
-        settings = settings_of(database_url, tmp_path, url, a={"rate": RATE})
+        settings = settings_of(database_url, tmp_path, url, a={"rate": SLOW})
         account = pace.accounts(settings, providers_of(settings), secrets.load(settings))["a"]
         provider, channel = providers_of(settings)["cellcast"], settings.channels["a"]
         await accept(database_url, outgoing("+61491570156", channel="a", provider="cellcast", kind="sms"))
@@ -148,8 +148,9 @@ async def test_polls_and_questions_take_turns_that_sends_then_wait_for(
     await outbox.close()
 
     assert 2 == len(carrier.polls)
-    assert 0.9 / RATE <= carrier.polls[1] - carrier.polls[0]
-    assert claim.turn_in <= 1 / RATE
+    # a call may leave a little after its turn
+    assert 0.8 / SLOW <= carrier.polls[1] - carrier.polls[0]
+    assert claim.turn_in <= 1 / SLOW
 
 
 LIMIT = {"error": {"code": "OVER_LIMIT", "description": "Fifteen calls a second"}}
@@ -199,7 +200,7 @@ async def test_a_carrier_that_goes_on_refusing_is_asked_ever_more_seldom(
     async with running(carrier.app) as url:
         settings = settings_of(database_url, tmp_path, url, a={"poll": 1})
         async with sending(settings), asyncio.timeout(PATIENCE):
-            while len(carrier.polls) < 3:
+            while len(carrier.polls) < 3:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
     first, second, third = carrier.polls[:3]
