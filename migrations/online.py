@@ -3,6 +3,9 @@
 Each of these commits what the migration did so far, and then works in small transactions of its own. So a
 migration that uses one may be interrupted anywhere and begins anew: whatever else it does, it has to be
 repeatable.
+
+A script of SQL (``alembic upgrade --sql``) can look at nothing: in one, indexes are built in the migration's
+transaction, and hold up those who write to the table.
 """
 
 from collections.abc import Sequence
@@ -34,6 +37,9 @@ def create_index(
     schema = _schema()
     kind = "UNIQUE INDEX" if unique else "INDEX"
     definition = f"USING {using} ({', '.join(columns)})" + (f" WHERE {where}" if where else "")
+    if op.get_context().as_sql:
+        op.execute(f'CREATE {kind} {name} ON "{schema}".{table} {definition}')
+        return
     with op.get_context().autocommit_block():
         connection = op.get_bind()
         if _kind(connection, schema, table) != "p":
@@ -52,6 +58,10 @@ def create_index(
 def replace_index(name: str, table: str, columns: Sequence[str], *, where: str | None = None) -> None:
     """Creates the index *name* anew with other *columns*; until it is there, the one before serves."""
     schema, before = _schema(), f"{name}_before"
+    if op.get_context().as_sql:
+        op.execute(f'DROP INDEX "{schema}".{name}')
+        create_index(name, table, columns, where=where)
+        return
     with op.get_context().autocommit_block():
         connection = op.get_bind()
         if _valid(connection, schema, before) is None:
@@ -67,6 +77,9 @@ def fill(statement: str) -> None:
     It names tables as ``postback.name``, whatever the schema is called.
     """
     statement = statement.replace("postback.", f'"{_schema()}".')
+    if op.get_context().as_sql:
+        op.execute(f"DO $$ BEGIN LOOP {statement}; EXIT WHEN NOT FOUND; END LOOP; END $$")
+        return
     with op.get_context().autocommit_block():
         while op.get_bind().exec_driver_sql(statement).rowcount:
             pass

@@ -13,13 +13,13 @@ from receiver.serve import StartError
 
 log = structlog.get_logger()
 
-_SENTENCES = (ConfigError, DatabaseError, EmbeddedPostgresError, StartError, SupervisorError)
+SENTENCES = (ConfigError, DatabaseError, EmbeddedPostgresError, StartError, SupervisorError)
 
 
 def tell(error: Exception) -> None:
     """Prints the sentence of *error* on standard error, or logs it where it has none."""
     logs.configure()
-    if isinstance(error, _SENTENCES):
+    if isinstance(error, SENTENCES):
         print(error, file=sys.stderr)
     elif lost := of_losing(error):
         print(lost, file=sys.stderr)

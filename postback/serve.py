@@ -11,12 +11,11 @@ import uvloop
 
 from postback import life
 from postback.options import Host, Port, Workers
-from postback.start import checked, configured, connected
+from postback.start import begun, configured, connected
 from postback.supervisor import Process, Supervisor
 from receiver import fetching
 from receiver.app import providers_of
 from receiver.config import Settings
-from receiver.db import reached
 from receiver.generation import Watch
 from receiver.janitor import SELDOM, alongside
 from receiver.serve import bind
@@ -32,8 +31,7 @@ def serve(
     """The receiver and its API."""
     settings = connected(configured())
     providers_of(settings)
-    check = checked(settings)
-    asyncio.run(reached(lambda: check) if settings.spool else check)
+    asyncio.run(begun(settings))
     server = bind(host, port, shared=shared or workers > 1)
     host, port = server.getsockname()[:2]
     if workers == 1:

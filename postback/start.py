@@ -1,21 +1,31 @@
 """From the configuration to a running database that is ours: what every command begins with."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 import asyncpg
+import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from postback import logs
 from postback.embedded import EmbeddedPostgres, running_url
-from receiver import config, db, generation, migrate, secrets
+from receiver import config, db, generation, migrate, partitions, secrets
 from receiver.config import ConfigError, Settings
-from receiver.db import DatabaseError
+from receiver.db import Connection, DatabaseError, Unreachable
+from receiver.partitions import Busy
 from receiver.secrets import Secrets
 
 Result = TypeVar("Result")
+
+#: seconds in which partitions are made before a process begins without those that are missing
+PATIENCE = 60.0
+
+log = structlog.get_logger()
 
 
 def connected(settings: Settings) -> Settings:
@@ -59,11 +69,16 @@ def configured() -> Settings:
 
 async def migrated(settings: Settings) -> None:
     """Brings the database to the newest version. Raises ``DatabaseError``."""
-    # Alembic would say in a page of traceback what this says in a sentence
+    await in_sentences(settings, migrate.upgrade)
+
+
+async def in_sentences(settings: Settings, work: Callable[[str, str], Awaitable[None]]) -> None:
+    """Awaits *work* on the database and in the schema of *settings*. Raises ``DatabaseError`` for whatever
+    Postgres raises: Alembic would say it in a page of traceback."""
     async with db.connected(settings.database_url):
         pass
     try:
-        await migrate.upgrade(settings.database_url, settings.db_schema)
+        await work(settings.database_url, settings.db_schema)
     except DBAPIError as error:
         reason = str(error.orig).partition(":")[2].strip() or str(error.orig)
         raise DatabaseError(f"The database cannot be migrated: {reason}.") from None
@@ -91,3 +106,33 @@ async def checked(settings: Settings) -> None:
         pass
 
     await using(settings, nothing)
+
+
+async def begun(settings: Settings) -> None:
+    """Makes certain what `checked` does, and makes missing partitions, before requests are taken.
+
+    With a spool a database that does not answer is no reason to wait. Raises ``DatabaseError`` or
+    ``ConfigError``.
+    """
+    if not settings.spool:
+        await checked(settings)
+    elif not await db.reached(partial(checked, settings)):
+        return
+    try:
+        async with asyncio.timeout(PATIENCE), db.connected(settings.database_url) as connection:
+            await _make_partitions(connection, settings.db_schema)
+    except (OSError, Unreachable, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        # requests for which there are none wait in the spool
+        log.warning("partitions are made later", reason=str(error) or "the database does not answer")
+
+
+async def _make_partitions(connection: Connection, schema: str) -> None:
+    try:
+        await partitions.make(connection, schema, datetime.now(UTC))
+    except (Busy, asyncpg.InsufficientPrivilegeError) as error:
+        if lacking := await partitions.lacking(connection, schema):
+            raise DatabaseError(
+                f"Nothing can be stored in {', '.join(lacking)} without partitions, and none can be made: "
+                f"{str(error).rstrip('.')}; run: postback migrate"
+            ) from None
+        log.warning("partitions are made later", reason=str(error))

@@ -37,27 +37,35 @@ LOOK = 0.2
 #: a table that somebody else has, a deadlock that Postgres broke
 _BUSY = ("55P03", "40P01")
 
+#: what Alembic does on a connection; it may be repeated, and then goes on where it stopped
+Step = Callable[[Connection], None]
+
 log = structlog.get_logger()
 
 
-async def upgrade(database_url: str, schema: str) -> None:
+async def upgrade(database_url: str, schema: str, step: Step | None = None) -> None:
     """Does everything that ``postback migrate`` does; harmless when there is nothing to do.
 
     Tables of a later release stay as they are: they work with the version before, which gets its functions.
+    *step* migrates the tables, to the newest migration unless it is given. Where it leaves them at an older
+    one, this version's functions are not installed: they would not fit.
 
     Raises ``DatabaseError``.
     """
+    step = step or _step(schema, lambda config: command.upgrade(config, HEAD))
     await db.check(database_url)
     async with _alone(database_url, schema):
         stands = await revision(database_url, schema)
         if stands is not None and not known(stands):
             log.warning("the tables are of a later release, and stay as they are", revision=stands)
         else:
-            await _patiently(
-                partial(_run, database_url, schema, lambda config: command.upgrade(config, HEAD))
-            )
+            await _patiently(partial(on_connection, database_url, step))
+            stands = await revision(database_url, schema)
         async with db.connected(database_url) as connection:
-            await install(connection, schema, sql.ours())
+            if stands == head() or (stands is not None and not known(stands)):
+                await install(connection, schema, sql.ours())
+            if stands is None:
+                return
             try:
                 await partitions.make(connection, schema, datetime.now(UTC))
             except partitions.Busy as error:
@@ -65,16 +73,21 @@ async def upgrade(database_url: str, schema: str) -> None:
                 log.warning("partitions are made later", reason=str(error))
 
 
-async def downgrade(database_url: str, schema: str, revision: str = "base") -> None:
-    """Goes back to *revision*, without any functions; ``base`` leaves an empty schema. Data goes with the
-    tables. Raises ``DatabaseError``."""
+async def downgrade(database_url: str, schema: str, target: str = "base", step: Step | None = None) -> None:
+    """Goes back to the revision *target*, without any functions; ``base`` leaves an empty schema. Data goes
+    with the tables. *step* does so instead, where it is given. Raises ``DatabaseError``."""
+    step = step or _step(schema, lambda config: command.downgrade(config, target))
     async with _alone(database_url, schema):
         async with db.connected(database_url) as connection:
             for statement in sql.drop_statements(schema):  # they hold on to tables' types
                 await connection.execute(statement)
-        await _patiently(
-            partial(_run, database_url, schema, lambda config: command.downgrade(config, revision))
-        )
+        try:
+            await _patiently(partial(on_connection, database_url, step))
+        finally:
+            # a step that could not be taken, to a revision that is none
+            if await revision(database_url, schema) == head():
+                async with db.connected(database_url) as connection:
+                    await install(connection, schema, sql.ours())
 
 
 async def revision(database_url: str, schema: str) -> str | None:
@@ -149,14 +162,16 @@ async def _patiently(step: Callable[[], Awaitable[None]]) -> None:
     )
 
 
-async def _run(database_url: str, schema: str, step: Callable[[Config], None]) -> None:
-    def run(connection: Connection) -> None:
-        step(_config(connection=connection, schema=schema))
+def _step(schema: str, work: Callable[[Config], None]) -> Step:
+    return lambda connection: work(_config(connection=connection, schema=schema))
 
+
+async def on_connection(database_url: str, step: Step) -> None:
+    """Takes *step* on a connection of its own."""
     engine = db.engine(database_url, size=0)
     try:
         async with engine.connect() as connection:
-            await connection.run_sync(run)
+            await connection.run_sync(step)
     finally:
         await engine.dispose()
 

@@ -93,11 +93,22 @@ async def existing(connection: Connection, schema: str) -> list[Partition]:
 
 async def astray(connection: Connection, schema: str) -> dict[str, int]:
     """The tables that have rows of no month, and how many: an alarm wherever it is not empty."""
+    without = await lacking(connection, schema)
     counts = {
         table: await connection.fetchval(f"SELECT count(*) FROM {_default(schema, table)}")  # noqa: S608
         for table in TABLES
+        if table not in without
     }
     return {table: count for table, count in counts.items() if count}
+
+
+async def lacking(connection: Connection, schema: str) -> list[str]:
+    """Returns the tables without a default partition: what is of no month cannot be stored there."""
+    return [
+        table
+        for table in TABLES
+        if await connection.fetchval("SELECT to_regclass($1)", _default(schema, table)) is None
+    ]
 
 
 async def make(connection: Connection, schema: str, now: datetime) -> dict[Partition, int]:
@@ -108,8 +119,9 @@ async def make(connection: Connection, schema: str, now: datetime) -> dict[Parti
     """
     there = set(await existing(connection, schema))
     made = {}
-    for table in TABLES:
+    for table in await lacking(connection, schema):
         await _make_default(connection, schema, table)
+    for table in TABLES:
         wanted = {Partition(table, begin) for begin in months(now)}
         wanted |= {stray async for stray in _stray(connection, schema, table, max(months(now)))}
         for partition in sorted(wanted - there):
@@ -117,6 +129,21 @@ async def make(connection: Connection, schema: str, now: datetime) -> dict[Parti
             if moved is not None:
                 made[partition] = moved
     return made
+
+
+def statements(schema: str, now: datetime) -> Iterator[str]:
+    """Yields what makes the default partitions and the months around *now* where none of their names are
+    there. It moves no rows: a month whose rows are in the default partition already is refused."""
+    for table in TABLES:
+        storage = _STORAGE.get(table, "")
+        of = f'PARTITION OF "{schema}"."{table}"'
+        yield f"CREATE TABLE IF NOT EXISTS {_default(schema, table)} {of} DEFAULT{storage}"
+        for partition in (Partition(table, begin) for begin in months(now)):
+            low, high = first_id(partition.begin), first_id(partition.end)
+            yield (
+                f'CREATE TABLE IF NOT EXISTS "{schema}"."{partition.name}" {of} '
+                f"FOR VALUES FROM ('{low}') TO ('{high}'){storage}"
+            )
 
 
 async def drop(connection: Connection, schema: str, partitions: Sequence[Partition]) -> None:
@@ -132,7 +159,7 @@ async def drop(connection: Connection, schema: str, partitions: Sequence[Partiti
 
 
 async def _make_default(connection: Connection, schema: str, table: str) -> None:
-    """Makes the default partition of *table* where there is none; many may do so at once."""
+    """Makes the default partition of *table*, which had none; many may do so at once."""
 
     async def attempt() -> None:
         async with connection.transaction():
@@ -143,8 +170,7 @@ async def _make_default(connection: Connection, schema: str, table: str) -> None
                 f'PARTITION OF "{schema}"."{table}" DEFAULT{_STORAGE.get(table, "")}'
             )
 
-    if await connection.fetchval("SELECT to_regclass($1)", _default(schema, table)) is None:
-        await _patiently(attempt, _default(schema, table))
+    await _patiently(attempt, _default(schema, table))
 
 
 async def _made(connection: Connection, schema: str, partition: Partition) -> int | None:

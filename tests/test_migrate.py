@@ -23,7 +23,7 @@ from receiver.reader import Reader
 from tests.support.beds import Bed, connect, direct
 from tests.support.commands import environment, started
 from tests.support.patience import PATIENCE
-from tests.support.store import SCHEMA, arrival, postback, store
+from tests.support.store import SCHEMA, arrival, postback, store, without_partitions
 
 pytestmark = pytest.mark.stock
 
@@ -71,15 +71,14 @@ async def test_five_who_migrate_at_once_all_succeed(bed: Bed, tmp_path: Path) ->
 
 async def test_five_who_make_partitions_at_once_all_succeed(database_url: str, db: Any) -> None:
     now = datetime.now(UTC)
-    tables = [f"{table}_p_default" for table in partitions.TABLES]
-    tables += [partition.name for partition in await partitions.existing(db, SCHEMA)]
-    await db.execute(f"DROP TABLE {', '.join(f'{SCHEMA}.{table}' for table in tables)}")
+    months = len(await partitions.existing(db, SCHEMA))
+    await without_partitions(db)
 
     async def made() -> int:
         async with database.connected(database_url) as connection:
             return len(await partitions.make(connection, SCHEMA, now))
 
-    assert len(tables) - len(partitions.TABLES) == sum(await asyncio.gather(*(made() for _ in range(5))))
+    assert months == sum(await asyncio.gather(*(made() for _ in range(5))))
 
 
 @pytest.mark.usefixtures("next_release")

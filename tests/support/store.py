@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 
 from models.events import Event, Fate, Outcome, Report, Request
 from models.status import STATUS_BIT, Status
+from receiver import partitions
 from receiver.config import ChannelSettings
 from receiver.correlate import key
 from receiver.ingest import Arrival, Ingest
@@ -40,6 +41,13 @@ def postback(code: str, tracking_id: str | None, **fields: Any) -> dict[str, Any
         "tracking-id": tracking_id,
     }
     return {name: value for name, value in {**body, **fields}.items() if value is not None}
+
+
+async def without_partitions(db: Any) -> None:
+    """Drops all partitions, the default ones too."""
+    tables = [f"{table}_p_default" for table in partitions.TABLES]
+    tables += [partition.name for partition in await partitions.existing(db, SCHEMA)]
+    await db.execute(f"DROP TABLE {', '.join(f'{SCHEMA}.{table}' for table in tables)}")
 
 
 def parsed(*postbacks: dict[str, Any]) -> list[Event]:
