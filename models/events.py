@@ -158,6 +158,16 @@ class OutgoingMedia:
 
 
 @dataclass(frozen=True, slots=True)
+class Hosted:
+    """What the server of a file says of it: its type without parameters, in lower case, and its *length* in
+    bytes, each None where it does not say; *chunked* where it sends it so (Transfer-Encoding)."""
+
+    content_type: str | None = None
+    length: int | None = None
+    chunked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Slide:
     """What is shown at once of an MMS: the files at these places among the submission's media, and a text.
     *pointer* is the JSON pointer of where the caller said so, empty once that is no matter."""
@@ -230,6 +240,7 @@ class Outcome:
 
     *names_batch*: the ids name the whole call, so they are kept once per recipient. *results* holds, by
     recipient as it stands in the submission, what became of those whose fate differs from the rest.
+    *warnings* are sentences about what was sent although its carrier may not take it.
     """
 
     fate: Fate
@@ -242,6 +253,7 @@ class Outcome:
     retry_after: float | None = None
     names_batch: bool = False
     results: "Mapping[str, Outcome]" = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

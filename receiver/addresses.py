@@ -27,6 +27,10 @@ class Forbidden(Exception):
     """A URL that leads where none of ours may; the message says why."""
 
 
+class Insecure(Forbidden):
+    """It may lead to somebody, and not over https on 443."""
+
+
 def literal(host: str) -> Address | None:
     """The address that *host* is, None for a name.
 
@@ -86,4 +90,4 @@ def check(scheme: str, port: int, addresses: Sequence[Address], networks: Sequen
         if not public(address):
             raise Forbidden(f"{address} is not a public address, and private_networks does not hold it")
     if strangers and (scheme, port) != ("https", 443):
-        raise Forbidden("outside private_networks only https on port 443 is fetched")
+        raise Insecure("outside private_networks only https on port 443 is fetched")

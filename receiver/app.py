@@ -29,7 +29,7 @@ from receiver.metrics.sheet import Sheet, recording
 from receiver.our_numbers import OurNumbers
 from receiver.problems import not_found
 from receiver.providers import PROVIDERS
-from receiver.providers.base import Provider
+from receiver.providers.base import MEDIA_CHECK, MEDIA_CHECKS, Provider
 from receiver.pulse import Pulse, Silent
 from receiver.reader import Reader
 from receiver.redactions import Redactions
@@ -221,6 +221,9 @@ def _check_keys(channel: ChannelSettings, settings: Settings) -> None:
         or sendable.misconfigured(channel, provider, settings.private_networks)
         or confirmations.misconfigured(channel, provider)
     )
+    chosen = channel.option(MEDIA_CHECK)
+    if MEDIA_CHECK in provider.keys and chosen and chosen not in MEDIA_CHECKS:
+        wrong = f'{MEDIA_CHECK} must be "refuse", "warn" or "off".'
     if wrong:
         raise ConfigError(f"channels.{channel.name}: {wrong}")
     known = [*ChannelSettings.model_fields, "from", *provider.keys]

@@ -68,7 +68,9 @@ class Attachments:
         lasting: bool,
     ) -> OutgoingMedia:
         if source.url is not None:
-            media = OutgoingMedia(source.url, content_type(source.url), pointer=pointer)
+            media = OutgoingMedia(
+                source.url, source.content_type or content_type(source.url), pointer=pointer
+            )
             ours = bool(base) and source.url.startswith(f"{base}/media/")
             if provider.fetches(media) and not (ours and _on_this_machine(channel, provider)):
                 self._hold_public(f"{pointer}/url", source.url, provider)

@@ -1,6 +1,7 @@
 """One call to a carrier: what it says, how it is made, and what its answer means."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -16,6 +17,7 @@ from receiver.outbox import PendingCall, uncertain
 from receiver.providers.base import Provider
 from receiver.understand import place_of
 from sender.files import OutgoingFiles, UnusableFile, check_files
+from sender.looking import Looking
 
 log = structlog.get_logger()
 
@@ -33,6 +35,7 @@ class Calls:
     ) -> None:
         self._channel, self._provider = channel, provider
         self._client, self._files, self._keep = client, files, keep
+        self._looking = Looking(files.networks)
 
     async def outcome(self, pending: PendingCall) -> Outcome:
         """Makes the call, if there is one to make, and returns what became of it. Raises nothing but
@@ -48,10 +51,13 @@ class Calls:
         except Exception as error:  # noqa: BLE001 - a fault of ours: nothing has left
             log.error("a call cannot be made", channel=self._channel.name, error=place_of(error))
             return Outcome(Fate.NOT_SENT, provider_message=f"not called: {type(error).__name__}")
-        return prepared if isinstance(prepared, Outcome) else await self._called(prepared)
+        if isinstance(prepared, Outcome):
+            return prepared
+        call, warnings = prepared
+        return _warned(await self._called(call), warnings)
 
-    async def _prepared(self, pending: PendingCall) -> Call | Outcome:
-        """The call, or why there is none."""
+    async def _prepared(self, pending: PendingCall) -> tuple[Call, tuple[str, ...]] | Outcome:
+        """The call, with warnings of its files, or why there is none."""
         for reason in sendable.reasons(self._channel, self._provider):
             return Outcome(Fate.NOT_SENT, provider_message=reason)
         submission = pending.submission
@@ -68,7 +74,8 @@ class Calls:
         if self._provider.takes_files:
             submission = await self._files.put_into(submission)
             check_files(submission, self._provider, self._channel)
-        return self._provider.call(submission, self._channel)
+        submission, warnings = await self._looking.at(submission, self._provider, self._channel)
+        return self._provider.call(submission, self._channel), warnings
 
     async def _called(self, call: Call) -> Outcome:
         try:
@@ -88,3 +95,11 @@ class Calls:
             log.error("answer not understood", channel=self._channel.name, error=place_of(error))
             await self._keep(answer, reason)
             return uncertain(f"{reason} (HTTP {answer.status})")
+
+
+def _warned(outcome: Outcome, warnings: tuple[str, ...]) -> Outcome:
+    """Returns *outcome*, and that of each recipient, with *warnings*."""
+    if not warnings:
+        return outcome
+    results = {recipient: replace(one, warnings=warnings) for recipient, one in outcome.results.items()}
+    return replace(outcome, warnings=warnings, results=results)

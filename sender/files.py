@@ -26,7 +26,7 @@ class OutgoingFiles:
     """Files by address come from public ones, or from *networks*."""
 
     def __init__(self, store: Store, networks: Sequence[Network]) -> None:
-        self._store, self._networks = store, networks
+        self._store, self.networks = store, networks
 
     def addressed(self, submission: Submission) -> Submission:
         """Returns *submission* with addresses of our files made now, for long enough: a carrier may hold
@@ -55,7 +55,7 @@ class OutgoingFiles:
         if media.file:
             return replace(media, content=await self._read(media.file))
         try:
-            fetched = await fetch(media.url, self._networks, LARGEST)
+            fetched = await fetch(media.url, self.networks, LARGEST)
         except Unfetchable as error:
             raise UnusableFile(f"the media cannot be fetched: {error}") from None
         claimed = fetched.content_type or media.content_type

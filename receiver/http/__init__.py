@@ -10,6 +10,7 @@ httpx is imported in this room and nowhere else in the product, so that its cont
 from receiver.http.calls import Client
 from receiver.http.failures import AnswerLost, Gone, Hopeless, NotSent, Unfetchable
 from receiver.http.fetches import FETCH_DEADLINE, fetch
+from receiver.http.looks import look
 from receiver.http.posts import Posted, Poster
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "Poster",
     "Unfetchable",
     "fetch",
+    "look",
 ]

@@ -18,7 +18,7 @@ from receiver.http.targets import Outgoing, parsed
 FETCH_DEADLINE = 30.0
 MOST_REDIRECTS = 3
 #: what a file's server may mean for good; object stores answer 403 when a signed address has expired
-_REFUSALS = {401: Gone, 403: Gone, 404: Gone, 410: Hopeless}
+REFUSALS = {401: Gone, 403: Gone, 404: Gone, 410: Hopeless}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ async def _hop(connections: Connections, url: str, max_bytes: int) -> Fetched | 
 
 async def _content(response: httpx.Response, max_bytes: int) -> bytes:
     if response.status_code != httpx.codes.OK:
-        kind = _REFUSALS.get(response.status_code, Unfetchable)
+        kind = REFUSALS.get(response.status_code, Unfetchable)
         pause = retry_after.seconds(response.headers, datetime.now(UTC))
         raise kind(f"its server answers with HTTP {response.status_code}", pause)
     if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):

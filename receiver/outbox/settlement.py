@@ -83,6 +83,8 @@ def events(settlement: Settlement) -> Iterator[EventRow]:
     """The event of a settlement: once per id that the carrier gave, so that each id is kept. They are one
     event under one key all the same."""
     outcome = settlement.outcome
+    for warning in outcome.warnings:
+        yield _warning(settlement, warning)
     if outcome.status is None:
         return
     for provider_message_id in outcome.provider_message_ids or (None,):
@@ -105,6 +107,22 @@ def events(settlement: Settlement) -> Iterator[EventRow]:
             provider_message_id=provider_message_id,
             batch_recipient=(settlement.recipient or "") if outcome.names_batch else "",
         )
+
+
+def _warning(settlement: Settlement, warning: str) -> EventRow:
+    """Returns the event that tells *warning*, once however often the call is tried; it changes no status."""
+    return EventRow(
+        id=uuid7(),
+        key=key("warning", warning),
+        type="message.warning",
+        channel=settlement.channel,
+        provider=settlement.provider,
+        source="sender",
+        received_at=settlement.answered_at,
+        attempt=settlement.attempt,
+        provider_message=warning,
+        message_id=settlement.id,
+    )
 
 
 def template(settlement: Settlement) -> TemplateRow:

@@ -59,5 +59,7 @@ def _outcome(fields: dict[str, Any]) -> Outcome:
             "status": fields["status"] and Status(fields["status"]),
             "error": fields["error"] and ErrorClass(fields["error"]),
             "provider_message_ids": tuple(fields["provider_message_ids"]),
+            # a version before this one has written none
+            "warnings": tuple(fields.get("warnings", ())),
         }
     )

@@ -11,6 +11,7 @@ from models.events import (
     Call,
     Event,
     Fate,
+    Hosted,
     Outcome,
     OutgoingMedia,
     Problem,
@@ -27,6 +28,12 @@ from receiver.providers import answers
 HEADER_KEY = re.compile("[!-~]*")
 #: the key of a channel for where the carrier reports to; every other address among its keys is the carrier's
 CALLBACK_KEY = "callback_url"
+
+
+#: the key of a channel for what becomes of files that its carrier will not be able to fetch
+MEDIA_CHECK = "media_check"
+#: its values: the send is refused, or warned of on its timeline; nobody looks
+MEDIA_CHECKS = ("refuse", "warn", "off")
 
 
 class Provider(ABC):
@@ -58,6 +65,8 @@ class Provider(ABC):
     max_option_ahead: ClassVar[Mapping[str, int]] = {}
     #: the options of a send in which a sender stands, beside the one that it goes out from
     sender_options: ClassVar[tuple[str, ...]] = ()
+    #: whether a file of a type that nobody knows cannot be sent
+    needs_types: ClassVar[bool] = False
     #: whether an MMS may be a text alone
     mms_of_text: ClassVar[bool] = False
     #: whether an MMS is made of slides, each with a text of its own
@@ -92,6 +101,15 @@ class Provider(ABC):
     def carries(self, channel: ChannelSettings, key: str) -> bool:
         """Returns whether a call can carry the credential *key*, as *channel* has it, in its headers."""
         return HEADER_KEY.fullmatch(channel.option(key)) is not None
+
+    def looks(self, channel: ChannelSettings) -> bool:
+        """Returns whether files that the carrier fetches are looked at before they are sent."""
+        return MEDIA_CHECK in self.keys and channel.option(MEDIA_CHECK) != "off"
+
+    def judge(self, hosted: Hosted) -> str | None:
+        """Returns why the carrier's document says that a file will fail whose server says so of it, in words
+        that follow "file 1"; None where it does not."""
+        return None
 
     def misconfigured(self, channel: ChannelSettings) -> str | None:
         """What is wrong with the channel's own keys, in a sentence that names the key; None if nothing is."""

@@ -18,6 +18,7 @@ from models.events import (
     Call,
     Event,
     Fate,
+    Hosted,
     Inbound,
     MediaPart,
     Outcome,
@@ -31,8 +32,8 @@ from models.events import (
 )
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
-from receiver.providers import answers, reading, sinch_mms_request
-from receiver.providers.base import Provider
+from receiver.providers import answers, reading, sinch_mms_request, sinch_mms_slides
+from receiver.providers.base import MEDIA_CHECK, Provider
 from receiver.providers.reading import identifier, message_text, moment, number, sentence, text, word
 
 DAY = 86400
@@ -68,7 +69,13 @@ class SinchMms(Provider):
 
     name = "sinch_mms"
     kinds = frozenset({"mms"})
-    keys = {"api_key": "", "service_id": "", "base_url": "https://api.ci.mblox.com/ep/v2/"}
+    keys = {
+        "api_key": "",
+        "service_id": "",
+        "base_url": "https://api.ci.mblox.com/ep/v2/",
+        MEDIA_CHECK: "refuse",
+    }
+    needs_types = True
     echoes_reference = True
     max_expiry = 3 * DAY
     sender_options = ("from-mask",)
@@ -101,7 +108,10 @@ class SinchMms(Provider):
         return reading.each(request.body, self._event)
 
     def check(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
-        return sinch_mms_request.problems(submission, channel)
+        return sinch_mms_request.problems(submission, channel, looks=self.looks(channel))
+
+    def judge(self, hosted: Hosted) -> str | None:
+        return sinch_mms_slides.judgement(hosted)
 
     def advise(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
         return list(sinch_mms_request.advice(submission))

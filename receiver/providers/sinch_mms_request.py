@@ -56,16 +56,17 @@ def fields(submission: Submission, channel: ChannelSettings) -> dict[str, Any]:
     return made | {name: _on_the_wire(name, value) for name, value in submission.options.items()}
 
 
-def problems(submission: Submission, channel: ChannelSettings) -> list[Problem]:
-    """Every limit that *submission* breaks, but those that need a clock."""
+def problems(submission: Submission, channel: ChannelSettings, *, looks: bool) -> list[Problem]:
+    """Every limit that *submission* breaks, but those that need a clock; *looks* as `sinch_mms_slides` has
+    it."""
     options = _option_problems(submission, channel.listed(SERVICE_ID))
     if submission.action == SAVE:
-        return [*_name_problems(submission), *_content_problems(submission), *options]
-    content = _stored_problems if submission.provider_template_id is not None else _content_problems
+        return [*_name_problems(submission), *_content_problems(submission, looks), *options]
+    stored = submission.provider_template_id is not None
     return [
         *recipient_problems(submission),
         *_sender_problems(submission),
-        *content(submission),
+        *(_stored_problems(submission) if stored else _content_problems(submission, looks)),
         *options,
     ]
 
@@ -121,8 +122,8 @@ def _sender_problems(submission: Submission) -> Iterator[Problem]:
         )
 
 
-def _content_problems(submission: Submission) -> Iterator[Problem]:
-    yield from sinch_mms_slides.problems(submission)
+def _content_problems(submission: Submission, looks: bool) -> Iterator[Problem]:
+    yield from sinch_mms_slides.problems(submission, looks=looks)
     yield from _subject_problems(submission)
 
 

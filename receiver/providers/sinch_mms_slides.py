@@ -7,7 +7,7 @@ to a request that breaks the rule (https://developers.sinch.com/docs/mms/api-ref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from models.events import OutgoingMedia, Problem, Slide, Submission
+from models.events import Hosted, OutgoingMedia, Problem, Slide, Submission
 from receiver.providers import checks, reading
 
 CARRIER = "Sinch MMS"
@@ -56,15 +56,17 @@ def slot_of(file: OutgoingMedia) -> str | None:
     return _slot(file.content_type) or _slot(reading.content_type(file.url))
 
 
-def problems(submission: Submission) -> Iterator[Problem]:
-    """Every limit of slides that *submission* breaks."""
+def problems(submission: Submission, *, looks: bool) -> Iterator[Problem]:
+    """Every limit of slides that *submission* breaks. *looks*: files of no known type will be looked at."""
     said, media = submission.text or "", submission.media
     if not said and not media and not submission.slides:  # E312
         yield Problem("/text", f"{CARRIER} needs a text or media")
     yield from _text_problems("/text", said)
     unknown = [place for place, file in enumerate(media) if slot_of(file) is None]
     for place in unknown:  # E629
-        yield _of_no_type(media[place], place)
+        # of what type it is, its server may tell
+        if not looks or checks.plain_type(media[place]) is not None:
+            yield _of_no_type(media[place], place)
     for slide in submission.slides:
         yield from _slide_problems(slide, media)
     needed = len(laid_out(submission))
@@ -72,6 +74,18 @@ def problems(submission: Submission) -> Iterator[Problem]:
         first = next(iter(submission.slides), None)
         pointer = "/slides" if first and first.pointer.startswith("/slides") else "/media"
         yield from checks.too_long(CARRIER, pointer, "slides", SLIDES_PER_MESSAGE, needed)
+
+
+def judgement(hosted: Hosted) -> str | None:
+    """Returns why the carrier's page says that a file fails of which its server says what *hosted* is."""
+    if hosted.chunked or hosted.length is None:
+        return f"comes chunked or without Content-Length, and {CARRIER} rejects that"
+    if hosted.length == 0:
+        return "is empty"
+    if _slot(hosted.content_type) is None:
+        served = hosted.content_type or "of no type"
+        return f"is served as {served}, and {CARRIER} rejects that"
+    return None
 
 
 def advice(submission: Submission) -> Iterator[Problem]:

@@ -28,7 +28,7 @@ from models.events import (
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
 from receiver.providers import answers, reading, shape, sinch_signature, sinch_sms_request
-from receiver.providers.base import CALLBACK_KEY, Provider
+from receiver.providers.base import CALLBACK_KEY, MEDIA_CHECK, Provider
 from receiver.providers.reading import identifier, moment, number, sentence, stripped, word
 from receiver.providers.sinch_sms_inbound import inbound
 
@@ -78,6 +78,7 @@ class SinchSms(Provider):
         "api_token": "",
         "base_url": "https://us.sms.api.sinch.com",
         CALLBACK_KEY: "",
+        MEDIA_CHECK: "refuse",
     }
     credentials = ("service_plan_id", "api_token")
     echoes_reference = True

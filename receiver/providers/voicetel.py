@@ -27,7 +27,7 @@ from models.events import (
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
 from receiver.providers import answers, forms, reading, voicetel_answer, voicetel_fields, voicetel_request
-from receiver.providers.base import Provider
+from receiver.providers.base import MEDIA_CHECK, Provider
 from receiver.providers.reading import identifier, inner, keyed, sentence, word
 from receiver.providers.voicetel_answer import Refusal
 from receiver.providers.voicetel_fields import Fields, opened, our_numbers
@@ -72,7 +72,13 @@ class VoiceTel(Provider):
     name = "voicetel"
     kinds = frozenset({"sms", "mms"})
     region = voicetel_fields.REGION
-    keys = {"api_key": "", "base_url": voicetel_request.BASE_URL, "api": voicetel_request.FORMS, "fields": {}}
+    keys = {
+        "api_key": "",
+        "base_url": voicetel_request.BASE_URL,
+        "api": voicetel_request.FORMS,
+        "fields": {},
+        MEDIA_CHECK: "refuse",
+    }
     gives_ids = False
     expects_reports = False
 

@@ -19,6 +19,13 @@ MediaUrl = Annotated[
     ),
 ]
 
+ContentType = Annotated[
+    str,
+    StringConstraints(
+        max_length=127, to_lower=True, pattern=r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$"
+    ),
+]
+
 
 class MediaSource(Request):
     """A file: where it lies, or the id of one that was uploaded. One of the two."""
@@ -26,19 +33,31 @@ class MediaSource(Request):
     model_config = ConfigDict(
         json_schema_extra={
             "oneOf": [
-                {"required": ["url"], "properties": {"url": {"type": "string"}}},
-                {"required": ["id"], "properties": {"id": {"type": "string"}}},
+                {"required": ["url"], "properties": {"url": {"type": "string"}, "id": {"type": "null"}}},
+                {
+                    "required": ["id"],
+                    "properties": {
+                        "id": {"type": "string"},
+                        "url": {"type": "null"},
+                        "content_type": {"type": "null"},
+                    },
+                },
             ]
         }
     )
 
     url: MediaUrl | None = None
     id: UUID | None = None
+    content_type: ContentType | None = Field(
+        default=None, description="Of a file by its address, where that does not end in what tells its type."
+    )
 
     @model_validator(mode="after")
     def _is_one_of_two(self) -> "MediaSource":
         if (self.url is None) == (self.id is None):
             raise ValueError("must have url or id, one of them")
+        if self.id is not None and self.content_type is not None:
+            raise ValueError("must have no content_type beside id: of an upload it is known")
         return self
 
 

@@ -19,6 +19,7 @@ EVENT_TYPES = (
     *(f"message.{status}" for status in Status),
     "message.conflict",
     "message.unmapped",
+    "message.warning",
     "contact.opted_out",
     "contact.opted_in",
     "media.stored",
