@@ -52,8 +52,10 @@ def said(error: Exception) -> str:
     Elsewhere it may quote values, and those hold people's numbers and texts: there it is told by its code. So
     are Postgres's details left out, always.
     """
-    words = str(error).partition("\n")[0] if is_unwell(error) or is_busy(error) else ""
     state = getattr(error, "sqlstate", None)
+    # of a broken key only the details quote the row: its words are the constraint's name
+    telling = is_unwell(error) or is_busy(error) or (state or "").startswith("23")
+    words = str(error).partition("\n")[0] if telling else ""
     return ": ".join(filter(None, [type(error).__name__, words or (state and f"SQLSTATE {state}")]))
 
 

@@ -66,6 +66,8 @@ def _words(error: BaseException) -> str:
         return f"certificate verify failed: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return (error.reason or "").replace("_", " ").lower()
+    if type(error) is UnicodeError:  # of the codec for names; its subclasses hold what they refuse
+        return "a label of the name is empty or too long"
     if isinstance(error, socket.gaierror):
         return str(error.strerror or "")
     if isinstance(error, OSError) and error.errno:
