@@ -179,7 +179,8 @@ class Slide:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One call that we ask a provider to make. *id* travels as the carrier's client reference.
+    """One call that we ask a provider to make. *reference* travels as the carrier's client reference, *id*
+    where there is none.
 
     *action* is ``send`` or ``save_template``; a send with *provider_template_id* sends a stored message.
     *recipients* are all of a call that goes to several, *recipient* is the first of them. *slides* say which
@@ -202,6 +203,11 @@ class Submission:
     kind: str = "mms"
     recipients: tuple[str, ...] = ()
     slides: Sequence[Slide] = ()
+    reference: str | None = None
+
+    @property
+    def wire_reference(self) -> str:
+        return self.reference or str(self.id)
 
 
 @dataclass(frozen=True, slots=True)

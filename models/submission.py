@@ -9,12 +9,15 @@ from models.base import UUID, datetime, table_args, text_array, timestamp, uuid_
 class Submission(SQLModel, table=True):
     """One call to a carrier, for one message (``recipient`` empty) or one row per recipient of a batch.
 
-    Its id travels as our reference on the wire and is committed before the request leaves, so a report
-    that carries it finds its message whatever became of the call's answer.
+    It is committed before the request leaves, so a report that carries its ``reference`` finds its message
+    whatever became of the call's answer. That is what travels as ours on the wire: the id or, where the
+    channel says so, the app's own; NULL where the call has no field for one.
     """
 
     __tablename__ = "submission"
-    __table_args__ = table_args(postgresql_partition_by="RANGE (id)")
+    __table_args__ = table_args(
+        Index("submission_message", "message_id"), postgresql_partition_by="RANGE (id)"
+    )
 
     id: UUID = Field(primary_key=True)
     recipient: str = Field(primary_key=True)
@@ -22,6 +25,7 @@ class Submission(SQLModel, table=True):
     channel: str
     contact: str | None
     attempt: int
+    reference: str | None
 
 
 class Outbox(SQLModel, table=True):

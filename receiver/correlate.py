@@ -81,10 +81,8 @@ def key(*identity: str | None) -> UUID:
 
 def _report(report: Report, source: Source, payload_id: UUID, received_at: datetime) -> EventRow:
     provider_message_id, submission_id = report.provider_message_id, _own_id(report.client_reference)
-    if provider_message_id is None and submission_id is None and report.client_reference is not None:
-        provider_message_id = (FOREIGN_REFERENCE + report.client_reference)[:LONGEST_ID]
-    elif provider_message_id is None and submission_id is None:
-        provider_message_id = f"{NAMELESS_REPORT}{key(*report.identity)}"
+    if provider_message_id is None and (submission_id is None or source.app_references):
+        provider_message_id = _internal_id(report, source)
     return EventRow(
         submission_id=submission_id,
         provider_message_id=provider_message_id,
@@ -114,6 +112,14 @@ def _report(report: Report, source: Source, payload_id: UUID, received_at: datet
         received_at=received_at,
         payload_id=payload_id,
     )
+
+
+def _internal_id(report: Report, source: Source) -> str:
+    """Returns what a report without a carrier's id is known by: the reference that it names or, where several
+    messages of ours may have that, itself."""
+    if report.client_reference is not None and not source.app_references:
+        return (FOREIGN_REFERENCE + report.client_reference)[:LONGEST_ID]
+    return f"{NAMELESS_REPORT}{key(*report.identity)}"
 
 
 def _add_inbound(

@@ -1,6 +1,6 @@
 """A send held against its carrier's limits, before anything is queued."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +19,7 @@ def hold(
 ) -> None:
     """Raises ``Problem`` for the carrier's limits that *copies*, alike but for their recipients, break.
     *pointers* are the JSON pointers of these, their places in ``to`` where none are given."""
-    broken = _ahead(provider, copies[0])
+    broken = [*_ahead(provider, copies[0]), *_unlike_itself(copies[0].reference)]
     broken += [problem for problem in provider.check(copies[0], channel) if problem.pointer != "/to"]
     for place, copy in enumerate(copies):
         wrong = provider.check_recipient(copy, channel)
@@ -35,6 +35,13 @@ def advised(provider: Provider, channel: ChannelSettings, *copies: Submission) -
     everybody = tuple(copy.recipient for copy in copies if copy.recipient)
     advice = provider.advise(replace(copies[0], recipients=everybody), channel)
     return tuple(FieldError(pointer=one.pointer, detail=one.detail) for one in advice)
+
+
+def _unlike_itself(reference: str | None) -> Iterator[Broken]:
+    """A reference that would come back from the carrier as another one."""
+    if reference is not None and reference != reference.strip():
+        detail = "goes out to the carrier on this channel, and may neither begin nor end with a blank"
+        yield Broken("/client_reference", detail)
 
 
 def _ahead(provider: Provider, submission: Submission) -> list[Broken]:

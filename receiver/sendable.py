@@ -29,6 +29,8 @@ def misconfigured(
                 f"{key} holds a character that no header can carry (a blank, a line break, or one outside "
                 "ASCII); copy it anew from the carrier's page."
             )
+    if channel.sends_app_reference and not provider.reference_kinds:
+        return f'wire_reference is "client_reference", and a send of {provider.name} has no field for one.'
     if channel.insecure:
         return None
     for key in provider.url_keys():

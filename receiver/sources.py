@@ -16,6 +16,7 @@ class Source:
     *our_number* is what an inbound message was written to where nothing else tells; *others* are the numbers
     that only other channels list. A carrier that echoes nothing has its reports matched by numbers,
     *guess_within* that time of the send; *guess_calling* where its answers name no message either.
+    *app_references*: what comes back may be the app's own reference, which several messages may have.
     """
 
     channel: str
@@ -24,6 +25,7 @@ class Source:
     guess_within: timedelta | None = None
     guess_calling: bool = False
     others: frozenset[str] = frozenset()
+    app_references: bool = False
 
 
 def sources(
@@ -47,4 +49,5 @@ def _source(channel: ChannelSettings, provider: Provider, others: frozenset[str]
         if provider.echoes_reference
         else timedelta(seconds=channel.report_window or provider.report_window),
         guess_calling=not provider.gives_ids,
+        app_references=channel.sends_app_reference,
     )

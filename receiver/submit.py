@@ -171,6 +171,7 @@ class Submit:
             options=request.options,
             kind=kind,
             slides=slides.said(request),
+            reference=request.client_reference if channel.sends_app_reference else None,
         )
         region = routing.region(channel, provider, self._settings.default_region)
         to = recipients.read(request.to, region)

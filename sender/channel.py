@@ -117,6 +117,8 @@ class ChannelSender:
             account=self._account.name,
             recipients_per_call=self._provider.recipients_per_call,
             call_lease=CALL_WITH_FILES_LEASE if self._files_first else CALL_LEASE,
+            reference_kinds=self._provider.reference_kinds,
+            app_reference=self._channel.sends_app_reference,
         )
         for claim in claims:
             call = asyncio.create_task(self._send(claim))

@@ -39,11 +39,17 @@ class ChannelSettings(BaseModel):
     uncertain_becomes: Literal["failed", "sent", "unconfirmed"] | None = None
     opt_out_reply: str = ""
     insecure: bool = False
+    wire_reference: Literal["id", "client_reference"] = "id"
 
     @property
     def authenticated(self) -> bool:
         """Whether callers have to prove themselves in a way that every provider can check."""
         return bool(self.tokens or self.basic or self.bearer or self.allow_from)
+
+    @property
+    def sends_app_reference(self) -> bool:
+        """Whether the app's own reference goes out, of messages that have one."""
+        return self.wire_reference == "client_reference"
 
     @property
     def extra(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ class Claim:
     """The rows of one call that this sender may make, *turn_in* seconds from now under the channel's rate.
 
     *submission_id* is the call's, if it comes to one; *until* is when the claim ends, on database time.
+    Messages of *reference_kinds* go out with a reference: the app's own with *app_reference*, if it has one.
     """
 
     ids: tuple[UUID, ...]
@@ -32,6 +33,8 @@ class Claim:
     call_lease: timedelta = CALL_LEASE
     until: datetime | None = None
     submission_id: UUID = field(default_factory=uuid7)
+    reference_kinds: frozenset[str] = frozenset()
+    app_reference: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ def pending_call(rows: Sequence[asyncpg.Record]) -> PendingCall:
         options=orjson.loads(row["options"] or "{}"),
         kind=row["message_kind"] or "mms",
         slides=tuple(Slide(tuple(slide["media"]), slide["text"]) for slide in slides or ()),
+        reference=row["reference"],
         recipients=tuple(dict.fromkeys(number for number in recipients.values() if number)),
     )
     awaits = row["template_id"] is not None and row["provider_template_id"] is None

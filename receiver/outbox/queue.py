@@ -26,7 +26,7 @@ class Outbox:
     def __init__(self, database_url: str, schema: str) -> None:
         self._url = database_url
         self._claim = qualified("SELECT * FROM postback.claim($1, $2, $3, $4, $5, $6)", schema)
-        self._begin = qualified("SELECT * FROM postback.begin_calls($1, $2, $3, $4, $5)", schema)
+        self._begin = qualified("SELECT * FROM postback.begin_calls($1, $2, $3, $4, $5, $6, $7)", schema)
         self._settle = qualified("SELECT postback.settle($1, $2, $3)", schema)
         self._expire = qualified("SELECT * FROM postback.expire_leases()", schema)
         self._lapse = qualified("SELECT postback.lapse($1, $2, $3)", schema)
@@ -58,9 +58,12 @@ class Outbox:
         recipients_per_call: int = 1,
         call_lease: timedelta = CALL_LEASE,
         account: str | None = None,
+        reference_kinds: frozenset[str] = frozenset(),
+        app_reference: bool = False,
     ) -> list[Claim]:
         """Queued rows of *channel* for up to *calls* calls; *rate* is calls per second, over all senders and
-        channels of *account* (the channel by itself, if None), *call_lease* how long each call may take."""
+        channels of *account* (the channel by itself, if None), *call_lease* how long each call may take. The
+        rest is of the `Claim`."""
         spacing = timedelta(seconds=1 / rate) if rate else None
         rows = await self._fetch(
             self._claim, channel, calls, recipients_per_call, spacing, CLAIM_LEASE, account
@@ -75,6 +78,8 @@ class Outbox:
                 per_recipient=recipients_per_call > 1 and members[0]["kind"] == "message",
                 call_lease=call_lease,
                 until=members[0]["claimed_until"],
+                reference_kinds=reference_kinds,
+                app_reference=app_reference,
             )
             for _, members in sorted(shared.items())
         ]
@@ -122,6 +127,8 @@ class Outbox:
             [claims[call].per_recipient for _, call in members],
             [claims[call].call_lease for _, call in members],
             [claims[call].until for _, call in members],
+            [" ".join(sorted(claims[call].reference_kinds)) for _, call in members],
+            [claims[call].app_reference for _, call in members],
         )
         begun: dict[UUID, list[asyncpg.Record]] = defaultdict(list)
         for row in rows:

@@ -53,6 +53,8 @@ class Provider(ABC):
     errors: ClassVar[Mapping[str, ErrorClass]]
     #: whether the carrier sends our reference back in its reports
     echoes_reference: ClassVar[bool] = False
+    #: the kinds of message whose call has a field for a reference of ours
+    reference_kinds: ClassVar[frozenset[str]] = frozenset()
     #: whether its answers name the messages; where they don't, reports are matched by numbers and time
     gives_ids: ClassVar[bool] = True
     #: whether delivery reports come at all; the channel's ``expects_reports`` overrides it

@@ -48,6 +48,7 @@ class Cellcast(CellcastApi):
     name = "cellcast"
     keys = {"api_key": "", "auth": APPKEY, "base_url": "https://cellcast.com.au/api/v3"}
     echoes_reference = True
+    reference_kinds = frozenset({"sms"})
     rate = 15.0
 
     statuses = {

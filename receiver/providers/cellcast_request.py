@@ -32,7 +32,7 @@ def sms(submission: Submission) -> bytes:
         "sms_text": submission.text,
         "numbers": numbers(submission),
         "from": sender(submission.sender),
-        "custom_string": str(submission.id),
+        "custom_string": submission.wire_reference,
     }
     made = {name: value for name, value in fields.items() if value}
     return orjson.dumps(made | dict(submission.options))
@@ -56,6 +56,7 @@ def problems(submission: Submission) -> list[Problem]:
         *recipient_problems(submission),
         *sender_problems(CARRIER, submission.sender),
         *(_mms_problems(submission) if submission.kind == "mms" else _sms_problems(submission)),
+        *_reference_problems(submission.reference),
         *checks.not_taken(CARRIER, "/fallback_text", "fallback text", submission.fallback_text),
         *checks.not_taken(CARRIER, "/expires_at", "expiry", submission.expires_at),
         # send-mms has none of the optional fields of send-sms
@@ -67,6 +68,12 @@ def recipient_problems(submission: Submission) -> Iterator[Problem]:
     """The limits that the recipient of *submission* breaks."""
     if not _MOBILE.fullmatch(submission.recipient or ""):
         yield Problem("/to", f"{CARRIER} sends to Australian mobile numbers: +614 and 8 digits")
+
+
+def _reference_problems(reference: str | None) -> Iterator[Problem]:
+    if reference is not None and not _TAG.fullmatch(reference):
+        detail = f"{CARRIER} takes letters, digits and dashes as custom_string, which this goes out as"
+        yield Problem("/client_reference", detail)
 
 
 def _sms_problems(submission: Submission) -> Iterator[Problem]:

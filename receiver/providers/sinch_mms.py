@@ -77,6 +77,7 @@ class SinchMms(Provider):
     }
     needs_types = True
     echoes_reference = True
+    reference_kinds = kinds
     max_expiry = 3 * DAY
     sender_options = ("from-mask",)
     max_option_ahead = {"fallback-sms-link-expiration": 365 * DAY}

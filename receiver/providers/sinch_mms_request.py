@@ -14,7 +14,7 @@ from receiver.config import ChannelSettings
 from receiver.providers import checks, reading, sinch_mms_slides
 from receiver.providers.sinch_mms_slides import CARRIER
 
-LONGEST_SUBJECT = 80
+LONGEST_SUBJECT, LONGEST_REFERENCE = 80, 64
 #: characters that the carrier advises, for the best deliverability
 ADVISED_SUBJECT, ADVISED_FALLBACK = 40, 110
 # the page on errors says 50 (E115), an appendix 11: the carrier knows which of them it means today
@@ -43,7 +43,7 @@ def fields(submission: Submission, channel: ChannelSettings) -> dict[str, Any]:
         "message-subject": submission.subject,
         "fallback-sms-text": submission.fallback_text,
         "mms-expiry-timestamp": submission.expires_at and _written(submission.expires_at),
-        "client-reference": str(submission.id),
+        "client-reference": submission.wire_reference,
     }
     if submission.action == SAVE:
         # savemms stores content, and has no field for where and how it will go one day
@@ -66,6 +66,13 @@ def problems(submission: Submission, channel: ChannelSettings, *, looks: bool) -
     return [
         *recipient_problems(submission),
         *_sender_problems(submission),
+        *checks.too_long(
+            CARRIER,
+            "/client_reference",
+            "characters of client-reference",
+            LONGEST_REFERENCE,
+            len(submission.reference or ""),
+        ),
         *(_stored_problems(submission) if stored else _content_problems(submission, looks)),
         *options,
     ]

@@ -82,6 +82,7 @@ class SinchSms(Provider):
     }
     credentials = ("service_plan_id", "api_token")
     echoes_reference = True
+    reference_kinds = kinds
     verifies_signatures = True
     recipients_per_call = 1000
     max_expiry = 3 * DAY

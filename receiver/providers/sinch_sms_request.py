@@ -36,7 +36,7 @@ def fields(submission: Submission, channel: ChannelSettings) -> dict[str, Any]:
         "body": _body(submission),
         # at every change of status; the other kinds of report come once, at the end
         "delivery_report": "per_recipient",
-        "client_reference": str(submission.id),
+        "client_reference": submission.wire_reference,
         "expire_at": submission.expires_at and _written(submission.expires_at),
         "callback_url": channel.option(CALLBACK_KEY),
     }

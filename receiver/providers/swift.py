@@ -45,6 +45,7 @@ class Swift(Provider):
 
     name = "swift"
     kinds = frozenset({"sms", "mms"})
+    reference_kinds = kinds
     keys = {
         "api_key": "",
         "sms_url": "https://sms.swift-api.com/v1/sms",

@@ -26,7 +26,7 @@ def fields(submission: Submission) -> dict[str, Any]:
         "body": submission.text,
         "expires_at": submission.expires_at and _written(submission.expires_at),
         "from": submission.sender and _digits(submission.sender),
-        "id": str(submission.id),
+        "id": submission.wire_reference,
         "media": [_file(place, file) for place, file in enumerate(submission.media, 1)],
         # without it no delivery report ever comes
         REQUEST_DLR: submission.options.get(REQUEST_DLR, True),

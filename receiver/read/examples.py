@@ -29,6 +29,7 @@ MESSAGE: dict[str, Any] = {
     "delivered_as": "mms",
     "correlation": "own_id",
     "client_reference": "order-42",
+    "wire_reference": "019aa5b2-7c64-7000-8000-000000000007",
     "provider_message_ids": ["8f1c2a"],
     "conversation_id": "019aa5b2-7c00-7000-8000-000000000003",
     "can_reply": None,

@@ -7,7 +7,7 @@ from uuid import UUID
 from receiver.auth import Channels
 from receiver.problems import Code, Problem, invalid, unavailable
 from receiver.read import ids, shapes
-from receiver.read.records import by_ids, sizes, with_timelines
+from receiver.read.records import by_calls, by_ids, sizes, with_timelines
 from receiver.reader import Reader, Snapshot
 from receiver.requests import LookupRequest
 
@@ -54,7 +54,8 @@ async def _looked_up(reader: Reader, request: LookupRequest, channels: Channels)
     async with reader.snapshot() as snapshot:
         by_reference = await _newest(snapshot, _BY_CLIENT_REFERENCE, request.client_references, channels)
         by_provider_id = await _newest(snapshot, _BY_PROVIDER_ID, request.provider_message_ids, channels)
-        wanted = {*given.values()}.union(*by_reference.values(), *by_provider_id.values())
+        by_call = await _called(snapshot, request, channels)
+        wanted = {*given.values()}.union(*by_reference.values(), *by_provider_id.values(), *by_call.values())
         if len(wanted) > 1 and sum((await sizes(snapshot, wanted)).values()) > LARGEST_ANSWER:
             raise _too_large()
         found = await by_ids(snapshot, wanted, channels)
@@ -62,11 +63,25 @@ async def _looked_up(reader: Reader, request: LookupRequest, channels: Channels)
         return shapes.LookupAnswer(
             data=await with_timelines(snapshot, [records[key] for key in sorted(records, reverse=True)]),
             missing=shapes.Missing(
-                ids=[text for text in request.ids if given.get(text) not in found],
-                provider_message_ids=[n for n in request.provider_message_ids if n not in by_provider_id],
-                client_references=[n for n in request.client_references if n not in by_reference],
+                ids=[text for text in request.ids if given.get(text) not in found and text not in by_call],
+                provider_message_ids=[
+                    n for n in request.provider_message_ids if n not in by_provider_id and n not in by_call
+                ],
+                client_references=[
+                    n for n in request.client_references if n not in by_reference and n not in by_call
+                ],
             ),
         )
+
+
+async def _called(
+    snapshot: Snapshot, request: LookupRequest, channels: Channels
+) -> Mapping[str, Sequence[UUID]]:
+    """The newest messages of each name, of whatever kind, that is the id of a call that went out."""
+    names = {*request.ids, *request.provider_message_ids, *request.client_references}
+    calls = {text: named for text in names if (named := ids.parse(text)) is not None}
+    found = await by_calls(snapshot, {*calls.values()}, channels, MOST_PER_NAME)
+    return {text: found[named] for text, named in calls.items() if named in found}
 
 
 def _too_large() -> Problem:

@@ -19,17 +19,19 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
+    false,
     func,
     literal,
     or_,
     select,
     true,
     tuple_,
+    union,
 )
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
-from models import Attention, Message, Reference
+from models import Attention, Message, Reference, Submission
 from models.errors import ErrorClass
 from models.reference import INTERNAL
 from models.status import (
@@ -88,7 +90,7 @@ def _column(pattern: Pattern) -> Any:
     """The one with an index of its own that must hold one value."""
     for name in ("conversation_id", "provider_message_id", "client_reference", "contact"):
         if name in pattern.given:
-            if len(pattern.spellings(name)) > 1:
+            if len(pattern.spellings(name)) > 1 or pattern.called(name) is not None:
                 return None
             return getattr(Message, name, None)  # a carrier's id stands in another table
     if not pattern.given.isdisjoint(("from", "to")) or _attention(pattern) is not None:
@@ -112,13 +114,19 @@ def _kept_to(column: Any, pattern: Pattern) -> Select[Any]:
 
 
 def _branches(pattern: Pattern) -> Iterator[Select[Any]]:
+    if "provider_message_id" in pattern.given:
+        yield _through(_under_a_carriers_id(pattern))
+    elif "client_reference" in pattern.given:
+        yield _kept_to(col(Message.client_reference), pattern)
+        yield _through(_called("client_reference", pattern))
+    else:
+        yield from _unnamed_branches(pattern)
+
+
+def _unnamed_branches(pattern: Pattern) -> Iterator[Select[Any]]:
     along = select(*_TABLE.c).where(*pattern.span(col(Message.id)))
     sided = pattern.spellings("from") or pattern.spellings("to")
-    if "provider_message_id" in pattern.given:
-        named = col(Reference.provider_message_id) == pattern.value("provider_message_id")
-        of = col(Reference.message_id)
-        yield _through(select(of).distinct().where(named, *pattern.span(of)))
-    elif "contact" in pattern.given:
+    if "contact" in pattern.given:
         for number in pattern.spellings("contact"):
             yield along.where(col(Message.contact) == number)
     elif sided:
@@ -136,6 +144,29 @@ def _branches(pattern: Pattern) -> Iterator[Select[Any]]:
             yield along.where(col(Message.channel) == pattern.value(f"channel_{place}"))
     else:
         yield along
+
+
+def _under_a_carriers_id(pattern: Pattern) -> Select[Any]:
+    name = "provider_message_id"
+    of = col(Reference.message_id)
+    named = (col(Reference.provider_message_id) == pattern.value(name), *pattern.span(of))
+    if pattern.called(name) is None:
+        return select(of).distinct().where(*named)
+    return select(union(select(of).where(*named), _called(name, pattern)).subquery().c.message_id)
+
+
+def _called(name: str, pattern: Pattern) -> Select[Any]:
+    """The messages of the call whose id is the filter *name*."""
+    of = col(Submission.message_id)
+    return select(of).where(col(Submission.id) == pattern.called(name), *pattern.span(of))
+
+
+def _was_called(name: str, pattern: Pattern, of: type[Message]) -> Condition:
+    call = pattern.called(name)
+    if call is None:
+        return false()
+    mine = (col(Submission.id) == call, col(Submission.message_id) == of.id)
+    return select(literal(1)).where(*mine).offset(APART).exists()
 
 
 def _through(message_ids: Select[UUID]) -> Select[Any]:
@@ -164,13 +195,17 @@ def _conditions(pattern: Pattern, of: type[Message]) -> Iterator[Condition]:
     """All that is asked for but the span of time, which the walk has kept to."""
     if pattern.channels is not None:
         yield col(of.channel) == any_(pattern.value("channels"))
-    for name in ("client_reference", "channel", "direction"):
+    if "client_reference" in pattern.given:
+        named = col(of.client_reference) == pattern.value("client_reference")
+        yield or_(named, _was_called("client_reference", pattern, of))
+    for name in ("channel", "direction"):
         if name in pattern.given:
             yield col(getattr(of, name)) == pattern.value(name)
     if "contact" in pattern.given:
         yield col(of.contact).in_(pattern.spellings("contact"))
     if "provider_message_id" in pattern.given:
-        yield _referenced(pattern.value("provider_message_id"), of)
+        named = _referenced(pattern.value("provider_message_id"), of)
+        yield or_(named, _was_called("provider_message_id", pattern, of))
     if "from" in pattern.given:
         yield _on_a_side(of, pattern.spellings("from"), ours="outbound", theirs="inbound")
     if "to" in pattern.given:

@@ -12,6 +12,7 @@ from models.errors import ErrorClass
 from models.status import Outcome, Status
 from receiver.auth import Channels
 from receiver.partitions import first_id
+from receiver.read import ids
 from receiver.read.filters import MessageFilters, spellings_in
 
 Condition: TypeAlias = ColumnElement[bool]
@@ -22,7 +23,14 @@ MOST_SPELLINGS = 5
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: of values that are no text
-_TYPES: Mapping[str, Any] = {"conversation_id": Uuid, "low": Uuid, "high": Uuid, "channels": ARRAY(Text)}
+_TYPES: Mapping[str, Any] = {
+    "conversation_id": Uuid,
+    "called_client_reference": Uuid,
+    "called_provider_message_id": Uuid,
+    "low": Uuid,
+    "high": Uuid,
+    "channels": ARRAY(Text),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,10 @@ class Pattern:
     def value(self, name: str) -> Any:
         """The filter *name* as it stands in a statement, None where it is not given."""
         return bindparam(name, type_=_TYPES.get(name, Text)) if name in self.given else None
+
+    def called(self, name: str) -> Any:
+        """The filter *name* as the id of a call of ours, None where it cannot be one."""
+        return self.value(f"called_{name}")
 
     def spellings(self, name: str) -> list[Any]:
         """The number that is the filter *name*, in each way in which it is written."""
@@ -79,6 +91,8 @@ def _values(
         "conversation_id": conversation_id,
         "client_reference": filters.client_reference,
         "provider_message_id": filters.provider_message_id,
+        "called_client_reference": ids.parse(filters.client_reference or ""),
+        "called_provider_message_id": ids.parse(filters.provider_message_id or ""),
         "channel": filters.channel,
         "direction": filters.direction,
         "low": _first_id(since) if since else None,

@@ -21,6 +21,8 @@ _BY_IDS = """
     SELECT asked.id AS asked, m.*,
            b.text, b.subject, b.slides, b.fallback_text, b.expires_at, b.options, b.metadata_, b.redacted_at,
            a.error_class, a.error_code, a.error_message,
+           (SELECT s.reference FROM postback.submission s WHERE s.message_id = m.id AND s.id >= m.id
+            ORDER BY s.id DESC LIMIT 1) AS wire_reference,
            ARRAY(SELECT r.provider_message_id FROM postback.reference r WHERE r.message_id = m.id
                  AND NOT starts_with(r.provider_message_id, ':internal')) AS provider_message_ids,
            (SELECT jsonb_agg(to_jsonb(file) ORDER BY file.position)
@@ -33,6 +35,14 @@ _BY_IDS = """
     LEFT JOIN LATERAL (SELECT * FROM postback.message_body WHERE message_id = m.id OFFSET 0) b ON true
     LEFT JOIN LATERAL (SELECT * FROM postback.attention WHERE message_id = m.id OFFSET 0) a ON true
     WHERE $2::text[] IS NULL OR m.channel = ANY($2)"""
+
+# a call is named by what went out with it: its id, or the app's reference, by which messages are found anyway
+_BY_CALLS = """
+    SELECT asked.id AS asked, newest.message_id AS id FROM unnest($1::uuid[]) AS asked(id)
+    CROSS JOIN LATERAL (
+        SELECT s.message_id FROM postback.submission s JOIN postback.message m ON m.id = s.message_id
+        WHERE s.id = asked.id AND ($2::text[] IS NULL OR m.channel = ANY($2))
+        ORDER BY s.message_id DESC LIMIT $3) newest"""
 
 # what a message holds beyond a row of a usual size
 _SIZES = """
@@ -59,6 +69,17 @@ async def by_ids(snapshot: Snapshot, message_ids: Collection[UUID], channels: Ch
     if not message_ids:
         return {}
     return {row.asked: row for row in await snapshot.rows(_BY_IDS, message_ids, channels)}
+
+
+async def by_calls(
+    snapshot: Snapshot, call_ids: Collection[UUID], channels: Channels, most: int
+) -> dict[UUID, list[UUID]]:
+    """For each id of a call that went out: the newest *most* of the messages in it."""
+    found: dict[UUID, list[UUID]] = defaultdict(list)
+    if call_ids:
+        for row in await snapshot.rows(_BY_CALLS, call_ids, channels, most):
+            found[row.asked].append(row.id)
+    return found
 
 
 async def sizes(snapshot: Snapshot, message_ids: Collection[UUID]) -> dict[UUID, int]:

@@ -12,7 +12,7 @@ from receiver.auth import Channels
 from receiver.read import ids, shapes, views
 from receiver.read.filters import EventPage, MessageFilters
 from receiver.read.matching import asked
-from receiver.read.records import by_ids, sizes, told, with_timelines
+from receiver.read.records import Record, by_calls, by_ids, sizes, told, with_timelines
 from receiver.read.statement import Statement
 from receiver.reader import Reader, Snapshot
 
@@ -27,10 +27,19 @@ _EVENTS = """
 async def message(
     reader: Reader, message_id: UUID, *, channels: Channels, superseded: bool = False
 ) -> shapes.MessageWithTimeline | None:
-    """The message under its own id, or under that of a record that it adopted."""
+    """The message under its own id, that of a record that it adopted or that of a call for it alone."""
     async with reader.snapshot() as snapshot:
-        found = await by_ids(snapshot, [message_id], channels)
-        return next(iter(await with_timelines(snapshot, found.values(), superseded=superseded)), None)
+        found = await _named(snapshot, message_id, channels)
+        records = [found] if found else []
+        return next(iter(await with_timelines(snapshot, records, superseded=superseded)), None)
+
+
+async def _named(snapshot: Snapshot, named: UUID, channels: Channels) -> Record | None:
+    found = await by_ids(snapshot, [named], channels)
+    if not found:
+        called = (await by_calls(snapshot, [named], channels, 2)).get(named, [])
+        found = await by_ids(snapshot, called, channels) if len(called) == 1 else {}
+    return next(iter(found.values()), None)
 
 
 async def messages(
@@ -90,7 +99,7 @@ async def events(
 ) -> shapes.EventList | None:
     """The timeline of one message in pages, None where there is no such message."""
     async with reader.snapshot() as snapshot:
-        of = (await by_ids(snapshot, [message_id], channels)).get(message_id)
+        of = await _named(snapshot, message_id, channels)
         if of is None:
             return None
         found = await snapshot.rows(_EVENTS, of.id, page.cursor or 0, page.superseded, page.limit + 1)

@@ -44,6 +44,7 @@ def message(row: Row, sight: Sight) -> shapes.Message:
             "delivered_as": delivered_as(row.seen),
             "correlation": correlation_of(row.seen),
             "client_reference": row.client_reference,
+            "wire_reference": row.wire_reference,
             "provider_message_ids": sorted(set(row.provider_message_ids)),
             "conversation_id": row.conversation_id,
             "can_reply": None

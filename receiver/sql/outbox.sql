@@ -60,14 +60,17 @@ END $$;
 -- Marking again under the same submission is marking once, for a caller who never heard whether it was done.
 -- `claims` are the `claimed_until` of the rows: a statement that was held up on its way marks nothing that
 -- was claimed anew since.
+-- `carried` are the kinds of message, with blanks between, whose calls have a field for a reference of ours: that is
+-- the app's own where `apps` says so and there is one, else the submission's id.
 -- Here and in `settle` ids are compared with the array too, for the reason that `located` gives.
 CREATE FUNCTION postback.begin_calls(
-    ids uuid[], submissions uuid[], per_recipient boolean[], leases interval[], claims timestamptz[] DEFAULT NULL
+    ids uuid[], submissions uuid[], per_recipient boolean[], leases interval[], claims timestamptz[] DEFAULT NULL,
+    carried text[] DEFAULT NULL, apps boolean[] DEFAULT NULL
 ) RETURNS TABLE (
     id uuid, submission_id uuid, kind varchar, attempt integer, our_number varchar, contact varchar,
     message_kind varchar, text varchar, subject varchar, fallback_text varchar, expires_at timestamptz,
     options jsonb, provider_template_id varchar, template_id uuid, media jsonb, content jsonb, name varchar,
-    slides jsonb)
+    slides jsonb, reference varchar)
 LANGUAGE plpgsql SET lock_timeout = '500ms'
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_nestloop = off AS $$
 #variable_conflict use_column
@@ -89,8 +92,8 @@ BEGIN
     WITH calling AS (
         UPDATE postback.outbox o SET state = 'calling', lease_until = clock_timestamp() + w.lease,
             attempts = o.attempts + (o.state = 'claimed')::integer, submission_id = w.submission_id
-        FROM unnest(ids, submissions, per_recipient, leases, claims)
-            AS w (id, submission_id, per_recipient, lease, claimed_until)
+        FROM unnest(ids, submissions, per_recipient, leases, claims, carried, apps)
+            AS w (id, submission_id, per_recipient, lease, claimed_until, carried, apps)
         WHERE o.id = w.id AND o.id = ANY (ids)
             AND (o.state = 'claimed' AND o.lease_until > clock_timestamp()
                     AND (w.claimed_until IS NULL OR o.lease_until = w.claimed_until)
@@ -100,12 +103,16 @@ BEGIN
                     AND (o.scope IS NULL OR l.our_number = ANY (o.scope))
                     AND postback.stops(l.source, o.batch)
                  LIMIT 1) IS NULL
-        RETURNING o.id, o.submission_id, o.kind, o.channel, o.attempts, w.per_recipient
-    ), submitted AS (
-        INSERT INTO postback.submission (id, recipient, message_id, channel, attempt)
-        SELECT c.submission_id, CASE WHEN c.per_recipient THEN coalesce(m.contact, '') ELSE '' END,
-            c.id, c.channel, c.attempts
+        RETURNING o.id, o.submission_id, o.kind, o.channel, o.attempts, w.per_recipient, w.carried, w.apps
+    ), referring AS (
+        SELECT c.id, m.contact, CASE WHEN m.kind = ANY (string_to_array(c.carried, ' '))
+            THEN coalesce(CASE WHEN c.apps THEN m.client_reference END, c.submission_id::text) END AS reference
         FROM calling c LEFT JOIN postback.message m ON m.id = c.id AND m.id = ANY (ids)
+    ), submitted AS (
+        INSERT INTO postback.submission (id, recipient, message_id, channel, attempt, reference)
+        SELECT c.submission_id, CASE WHEN c.per_recipient THEN coalesce(r.contact, '') ELSE '' END,
+            c.id, c.channel, c.attempts, r.reference
+        FROM calling c JOIN referring r ON r.id = c.id
         -- the same person twice in one call, from a version that took that: whose report it is nobody can tell, the
         -- first has it
         ON CONFLICT DO NOTHING
@@ -117,8 +124,9 @@ BEGIN
                     'sha256', encode(held.sha256, 'hex'), 'size', held.size, 'name', held.name)
                 ORDER BY f.position)
          FROM postback.media f LEFT JOIN postback.file held ON held.id = f.id WHERE f.message_id = c.id),
-        t.content, t.name, b.slides
+        t.content, t.name, b.slides, r.reference::varchar
     FROM calling c
+    JOIN referring r ON r.id = c.id
     LEFT JOIN postback.message m ON m.id = c.id AND m.id = ANY (ids)
     LEFT JOIN postback.message_body b ON b.message_id = c.id AND b.message_id = ANY (ids)
     LEFT JOIN postback.template stored ON stored.id = b.template_id
@@ -254,6 +262,6 @@ END $$;
 
 -- Puts the next turn of `take_turn` off, over all processes; never forward.
 CREATE FUNCTION postback.put_off(name text, pause interval) RETURNS void
-LANGUAGE sql SET lock_timeout = '500ms' AS $$
+LANGUAGE sql SET jit = off SET lock_timeout = '500ms' AS $$
     UPDATE postback.rate SET due = greatest(due, clock_timestamp() + pause) WHERE channel = name;
 $$;

@@ -59,6 +59,34 @@ BEGIN
     RETURN events;
 END $$;
 
+-- The message of the API that an event is about by the app's own reference, where that is what went out: the one of
+-- that channel and person that is open or, where none is, the only one. A message that the carrier has given another
+-- id is none of them. A person has fewer messages than a reference; where none is named, the newest hundred count.
+CREATE FUNCTION postback.sent_as(event postback.event_in) RETURNS uuid
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN count(*) FILTER (WHERE m.open) = 1 THEN (array_agg(m.id) FILTER (WHERE m.open))[1]
+                WHEN count(*) = 1 THEN (array_agg(m.id))[1] END
+    FROM (
+        SELECT n.id, n.seen & (:success_bits | :failure_bits) = 0 AS open
+        FROM (
+            SELECT m.id, m.channel, m.origin, m.seen FROM postback.message m
+            WHERE event.contact IS NOT NULL AND m.contact = ANY (postback.spellings(event.contact))
+                AND m.client_reference = event.client_reference
+            UNION ALL
+            (SELECT m.id, m.channel, m.origin, m.seen FROM postback.message m
+             WHERE event.contact IS NULL AND m.client_reference = event.client_reference
+             ORDER BY m.id DESC LIMIT 100)
+            OFFSET 0
+        ) n
+        WHERE n.channel = event.channel AND n.origin = 'api'
+            AND (SELECT true FROM postback.submission s
+                 WHERE s.message_id = n.id AND s.id >= n.id AND s.reference = event.client_reference LIMIT 1)
+            AND (event.provider_message_id LIKE ':internal%'
+                 OR (SELECT true FROM postback.reference x
+                     WHERE x.message_id = n.id AND x.provider_message_id NOT LIKE ':internal%' LIMIT 1) IS NULL)
+    ) m
+$$;
+
 -- Where each event of a batch leads, as of this statement's snapshot: `own` by our reference or our id, or by
 -- a guess that has exactly one answer; `referenced` by the carrier's id. Our reference counts only at the
 -- door of the message's own channel and with the message's own recipient: nobody reports across channels.
@@ -72,8 +100,8 @@ RETURNS TABLE (
     place bigint, own uuid, referenced uuid, candidate uuid, found_by integer,
     provider_message_id text, channel text, recipient text, inbound boolean)
 LANGUAGE sql STABLE AS $$
-    SELECT e.ordinality, coalesce(own.id, guessed.id), r.message_id, e.candidate,
-        CASE WHEN own.id IS NOT NULL THEN :own_id_bit
+    SELECT e.ordinality, coalesce(own.id, sent.id, guessed.id), r.message_id, e.candidate,
+        CASE WHEN coalesce(own.id, sent.id) IS NOT NULL THEN :own_id_bit
              WHEN guessed.id IS NOT NULL THEN :guessed_bit
              WHEN e.provider_message_id IS NOT NULL THEN :provider_id_bit
              ELSE 0 END,
@@ -99,6 +127,11 @@ LANGUAGE sql STABLE AS $$
             AND r.recipient = e.batch_recipient AND r.inbound = e.inbound
         OFFSET 0
     ) r ON true
+    LEFT JOIN LATERAL (
+        SELECT postback.sent_as(events[e.ordinality]) AS id
+        WHERE e.client_reference IS NOT NULL AND own.id IS NULL AND r.message_id IS NULL AND NOT e.inbound
+        OFFSET 0
+    ) sent ON true
     LEFT JOIN LATERAL (
         SELECT (array_agg(m.id))[1] AS id
         FROM (
@@ -129,6 +162,7 @@ DECLARE
     astray uuid[];
     pair record;
     guesses integer[];
+    first_found integer[];
     unknown bigint[];
     looked_again boolean := false;
 BEGIN
@@ -148,12 +182,15 @@ BEGIN
 
     FOR round IN 1..8 LOOP
         SELECT array_agg(coalesce(l.own, l.referenced, l.candidate) ORDER BY l.place),
-            array_agg(l.found_by | coalesce(guesses[l.place], 0) ORDER BY l.place),
+            -- so does what went out under the app's reference
+            array_agg(l.found_by | coalesce(guesses[l.place], 0) | coalesce(first_found[l.place] & :own_id_bit, 0)
+                      ORDER BY l.place),
             array_agg(l.referenced) FILTER (WHERE l.own <> l.referenced),
             array_agg(l.place ORDER BY l.own IS NULL, l.place) FILTER (
                 WHERE l.referenced IS NULL AND l.provider_message_id IS NOT NULL
                     AND coalesce(l.own, l.candidate) IS NOT NULL)
         INTO targets, found_by, strangers, unknown FROM postback.located(events) l;
+        first_found := coalesce(first_found, found_by);
 
         IF unknown IS NOT NULL THEN
             INSERT INTO postback.reference (provider_message_id, channel, recipient, inbound, message_id)

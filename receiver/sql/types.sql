@@ -7,7 +7,8 @@ CREATE TYPE postback.payload_in AS (
 );
 
 -- One event, and what is needed to find its message, in this order: its id (our own events), our
--- submission's id as the carrier echoes it, the carrier's id, and for a carrier that echoes nothing a guess
+-- submission's id as the carrier echoes it, the carrier's id, the app's reference where that went out (`sent_as`),
+-- and for a carrier that echoes nothing a guess
 -- by both numbers among what was sent since `guess_since` (or, with `guess_calling`, is being sent now).
 -- Failing all, `candidate` becomes the id of a new message with the facts given here.
 CREATE TYPE postback.event_in AS (

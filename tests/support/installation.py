@@ -144,7 +144,7 @@ async def _installation(
             }
         )
         async with running(App(settings)) as url:
-            headers = {"authorization": f"Bearer {await _key(settings)}"}
+            headers = {"authorization": f"Bearer {await key_of(settings)}"}
             async with (
                 httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE) as api,
                 httpx.AsyncClient(base_url=carrier_url, headers=CONTROL, timeout=PATIENCE) as carrier,
@@ -163,9 +163,12 @@ async def _installation(
                     await installed.stop_sender()
 
 
-async def _key(settings: Settings) -> str:
+async def key_of(settings: Settings, name: str = "test", channels: list[str] | None = None) -> str:
+    """Returns a new API key with all scopes."""
     engine = db.engine(settings.database_url, settings.db_schema, size=1)
     try:
-        return await auth.create_key(engine, secrets.load(settings), name="test", scopes=list(auth.Scope))
+        return await auth.create_key(
+            engine, secrets.load(settings), name=name, scopes=list(auth.Scope), channels=channels
+        )
     finally:
         await engine.dispose()

@@ -59,6 +59,9 @@ class Message(Shape):
     delivered_as: Literal["mms", "sms"] | None
     correlation: Correlation | None
     client_reference: str | None
+    wire_reference: str | None = Field(
+        description="What went out as the carrier's client reference, last; null where nothing did."
+    )
     provider_message_ids: list[str]
     conversation_id: UUID | None
     can_reply: CanReply | None = Field(
