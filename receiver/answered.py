@@ -1,8 +1,8 @@
 """Carriers' answers to what we asked, kept as payloads like what they send by themselves.
 
 Such a payload's method is `METHOD`. Its query says what was asked and the HTTP status of the answer
-(``to=poll&status=200``); of the headers only ``content-type`` is kept. The call is left out: its address and
-headers may hold credentials.
+(``to=poll&status=200&list=sms``); of the headers only ``content-type`` is kept. The call is left out: its
+address and headers may hold credentials.
 """
 
 from enum import StrEnum
@@ -23,9 +23,9 @@ class Asked(StrEnum):
     SEND = "send"
 
 
-def query(asked: Asked, answer: Answer) -> str:
-    """What stands as the payload's query."""
-    return urlencode({"to": asked, "status": answer.status})
+def query(asked: Asked, answer: Answer, listed: str = "") -> str:
+    """What stands as the payload's query; *listed* is the list that was polled."""
+    return urlencode({"to": asked, "status": answer.status} | ({"list": listed} if listed else {}))
 
 
 def events(provider: Provider, channel: ChannelSettings, request: Request) -> list[Event]:
@@ -36,7 +36,7 @@ def events(provider: Provider, channel: ChannelSettings, request: Request) -> li
         raise Unreadable("the HTTP status of the answer was not kept")
     answer = Answer(int(status), request.headers, request.body)
     if asked.get("to") == Asked.POLL:
-        return provider.polled(answer, channel)[0]
+        return provider.polled(answer, channel, asked.get("list", ""))[0]
     if asked.get("to") == Asked.QUESTION:
         return provider.told(answer, channel)
     raise Unreadable("an answer to a send settles its message once, or not at all")

@@ -35,10 +35,13 @@ class Answers:
         self._channel, self._provider = channel, provider
         self._source, self._ingest = source, ingest
 
-    async def keep(self, asked: Asked, answer: Answer) -> list[Event] | None:
+    async def keep(self, asked: Asked, answer: Answer, listed: str = "") -> list[Event] | None:
         """Returns what *answer* tells once that is stored, None where nobody can read it; one that tells
-        nothing is not kept, if it was polled. Without a spool it waits here until Postgres takes it."""
-        payload = self._payload(asked, answer)
+        nothing is not kept, if it was polled. Without a spool it waits here until Postgres takes it.
+
+        *listed* is the list that was polled.
+        """
+        payload = self._payload(asked, answer, listed)
         request = Request(
             payload.method, payload.query.encode(), answer.headers, answer.body, payload.received_at
         )
@@ -66,14 +69,14 @@ class Answers:
             else:
                 return
 
-    def _payload(self, asked: Asked, answer: Answer) -> PayloadRow:
+    def _payload(self, asked: Asked, answer: Answer, listed: str = "") -> PayloadRow:
         return PayloadRow(
             id=uuid7(),
             channel=self._channel.name,
             state="applied",
             reason=None,
             method=answered.METHOD,
-            query=answered.query(asked, answer),
+            query=answered.query(asked, answer, listed),
             headers=orjson.dumps({"content-type": answer.headers.get("content-type", "")}).decode(),
             body=answer.body,
             peer=None,

@@ -71,7 +71,10 @@ async def _send(settings: Settings, providers: Mapping[str, Provider], stop: asy
             senders.append(ChannelSender(channel, provider, outbox, calls, settling, account))
             tasks.append(silence.questions(channel, provider, asking, answers).run())
             if channel.poll and not sendable.reasons(channel, provider):
-                tasks.append(Poll(settings, channel, provider, asking, answers).run())
+                tasks += [
+                    Poll(settings, channel, provider, asking, answers, listed).run()
+                    for listed in provider.lists
+                ]
 
         def wake() -> None:
             for sender in senders:

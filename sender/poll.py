@@ -32,7 +32,7 @@ class Refused(Exception):
 
 
 class Poll:
-    """One channel with ``poll`` set; any number of senders share the turns.
+    """One list of a channel with ``poll`` set; any number of senders share the turns.
 
     A carrier that refuses is asked again when it says, else ever more seldom, up to `LONGEST_PAUSE`.
     """
@@ -44,13 +44,16 @@ class Poll:
         provider: Provider,
         client: Client,
         answers: Answers,
+        listed: str,
     ) -> None:
         self._settings, self._channel, self._provider = settings, channel, provider
-        self._client, self._answers = client, answers
-        self._carrier = Waiting(f"poll of {channel.name}")
+        self._client, self._answers, self._listed = client, answers, listed
         self._turn = qualified("SELECT postback.take_turn($1, $2)", settings.db_schema)
         self._put_off = qualified("SELECT postback.put_off($1, $2)", settings.db_schema)
-        self._name, self._refusals = f"poll:{channel.name}", 0
+        # the first list shares its turns with versions that knew no other
+        other = f":{listed}" if listed != provider.lists[0] else ""
+        self._carrier = Waiting(f"poll of {channel.name}{other}")
+        self._name, self._refusals = f"poll:{channel.name}{other}", 0
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -94,18 +97,18 @@ class Poll:
     async def _look(self) -> None:
         told: list[Event] = []
         for page in range(1, MOST_PAGES + 1):
-            call = self._provider.poll(self._channel, page)
+            call = self._provider.poll(self._channel, page, self._listed)
             if call is None:
                 return
             answer = await self._client.call(call)
             refusal = self._provider.refusal(answer)
             if refusal:
                 raise Refused(refusal)
-            events = await self._answers.keep(Asked.POLL, answer)
+            events = await self._answers.keep(Asked.POLL, answer, self._listed)
             if events is None:
                 return  # what stays on the carrier's list comes again
             told += events
-            _, more = self._provider.polled(answer, self._channel)
+            _, more = self._provider.polled(answer, self._channel, self._listed)
             if not more:
                 break
         # only what is stored is taken off the carrier's list

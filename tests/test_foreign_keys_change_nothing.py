@@ -286,7 +286,7 @@ class _Polled:
     def __init__(self, provider: Any) -> None:
         self._provider = provider
 
-    def polled(self, answer: Answer, channel: Any) -> Any:
+    def polled(self, answer: Answer, channel: Any, listed: str) -> Any:
         return self._provider.parse(Request("POST", b"", {}, answer.body), channel), False
 
 

@@ -40,11 +40,13 @@ NOTHING = {"meta": {"code": 200, "status": "SUCCESS"}, "msg": "None", "data": {"
 
 
 class Carrier:
-    """Answers every send and poll; *calls* are the times of each key's calls, *polls* those of the polls."""
+    """Answers every send and poll; *calls* are the times of each key's calls, *polls* those of the polls,
+    *lists* the same by the list that is polled."""
 
     def __init__(self) -> None:
         self.calls: dict[str, list[float]] = defaultdict(list)
         self.polls: list[float] = []
+        self.lists: dict[str, list[float]] = defaultdict(list)
         self.refusal: tuple[int, dict[str, str], dict[str, Any]] | None = None
         routes = [
             Route("/send-sms", self._sent, methods=["POST"]),
@@ -60,6 +62,7 @@ class Carrier:
     async def _polled(self, request: Request) -> Response:
         self.calls[request.headers["appkey"]].append(time.monotonic())
         self.polls.append(time.monotonic())
+        self.lists[request.query_params.get("type", "")].append(time.monotonic())
         if self.refusal:
             status, headers, body = self.refusal
             return JSONResponse(body, status, headers)
@@ -200,9 +203,9 @@ async def test_a_carrier_that_goes_on_refusing_is_asked_ever_more_seldom(
     async with running(carrier.app) as url:
         settings = settings_of(database_url, tmp_path, url, a={"poll": 1})
         async with sending(settings), asyncio.timeout(PATIENCE):
-            while len(carrier.polls) < 3:  # noqa: ASYNC110
+            while len(carrier.lists["sms"]) < 3:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
-    first, second, third = carrier.polls[:3]
+    first, second, third = carrier.lists["sms"][:3]
     assert 1.8 <= second - first
     assert 3.6 <= third - second

@@ -103,9 +103,9 @@ def test_an_answer_means_what_its_fixture_expects(case: Case) -> None:
     assert case.says["outcome"] == plain(case.provider.outcome(answer_of(case.says["answer"])))
 
 
-@told("poll", "call")
+@told("poll", "list", "call")
 def test_a_page_is_polled_by_the_call_of_its_fixture(case: Case) -> None:
-    call = case.provider.poll(case.channel, case.says["poll"])
+    call = case.provider.poll(case.channel, case.says["poll"], case.says["list"])
     expected = {"method": "GET", "body": "", **case.says["call"]}
 
     assert call is not None
@@ -114,7 +114,10 @@ def test_a_page_is_polled_by_the_call_of_its_fixture(case: Case) -> None:
 
 @told("polled", "more")
 def test_a_polled_page_says_whether_there_is_another(case: Case) -> None:
-    assert case.says["more"] == case.provider.polled(answer_of(case.says["polled"]), case.channel)[1]
+    assert (
+        case.says["more"]
+        == case.provider.polled(answer_of(case.says["polled"]), case.channel, case.says.get("list", ""))[1]
+    )
 
 
 @told("polled", "collected")
@@ -148,7 +151,7 @@ def test_every_fixture_is_used() -> None:
         {"submission", "call"},
         {"submission", "problems"},
         {"answer", "outcome"},
-        {"poll", "call"},
+        {"poll", "list", "call"},
         {"polled", "expected", "more"},
         {"polled", "unreadable"},
         {"ask", "call"},

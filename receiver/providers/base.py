@@ -55,6 +55,8 @@ class Provider(ABC):
     echoes_reference: ClassVar[bool] = False
     #: the kinds of message whose call has a field for a reference of ours
     reference_kinds: ClassVar[frozenset[str]] = frozenset()
+    #: the lists that are polled, each by itself
+    lists: ClassVar[tuple[str, ...]] = ("",)
     #: whether its answers name the messages; where they don't, reports are matched by numbers and time
     gives_ids: ClassVar[bool] = True
     #: whether delivery reports come at all; the channel's ``expects_reports`` overrides it
@@ -150,12 +152,14 @@ class Provider(ABC):
     def outcome(self, answer: Answer) -> Outcome:
         """What the carrier's answer means. Never raises: an answer without sense is ``undecided``."""
 
-    def poll(self, channel: ChannelSettings, page: int) -> Call | None:
-        """The call that fetches page *page* (from 1) of what waits for us, None where nothing is polled."""
+    def poll(self, channel: ChannelSettings, page: int, listed: str = "") -> Call | None:
+        """The call that fetches page *page* (from 1) of what waits for us on the list called *listed*, one of
+        `lists`; None where nothing is polled."""
         return None
 
-    def polled(self, answer: Answer, channel: ChannelSettings) -> tuple[list[Event], bool]:
-        """What a polled page tells, and whether there is another one. Raises ``Unreadable``."""
+    def polled(self, answer: Answer, channel: ChannelSettings, listed: str = "") -> tuple[list[Event], bool]:
+        """What a polled page of the list *listed* tells, and whether there is another one; *listed* is empty
+        for answers that an earlier version kept. Raises ``Unreadable``."""
         raise Unreadable(f"{self.name} is not polled")
 
     def refusal(self, answer: Answer) -> Outcome | None:

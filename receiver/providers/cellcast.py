@@ -26,18 +26,22 @@ from models.events import (
 )
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
-from receiver.providers import batch, cellcast_answers, cellcast_request, multipart, reading
+from receiver.providers import (
+    batch,
+    cellcast_answers,
+    cellcast_inbound,
+    cellcast_request,
+    multipart,
+    named,
+    reading,
+)
 from receiver.providers.cellcast_common import REGION, CellcastApi
-from receiver.providers.reading import identifier, inner, message_text, national, word
-
-#: Cellcast writes times without a zone; a capture of 2022 fits Melbourne's and Sydney's summer time alone
-ZONE = "Australia/Sydney"
-
-#: what only an inbound message has; a report names a ``recipient`` instead
-_INBOUND = frozenset({"from", "body", "receivedat"})
+from receiver.providers.reading import identifier, inner, national, word
 
 #: the values of the channel's key ``auth``
 APPKEY, BASIC = "appkey", "basic"
+#: the lists of replies; an entry does not say on which it stands
+SMS, MMS = "sms", "mms"
 
 Fields = Mapping[str, Any]
 
@@ -46,7 +50,8 @@ class Cellcast(CellcastApi):
     """JSON or a form sends to a thousand numbers; reports come as an array, replies lack a ``to``."""
 
     name = "cellcast"
-    keys = {"api_key": "", "auth": APPKEY, "base_url": "https://cellcast.com.au/api/v3"}
+    keys = {"api_key": "", "auth": APPKEY, "base_url": "https://cellcast.com.au/api/v3", "fields": {}}
+    lists = (SMS, MMS)
     echoes_reference = True
     reference_kinds = frozenset({"sms"})
     rate = 15.0
@@ -62,7 +67,7 @@ class Cellcast(CellcastApi):
     def misconfigured(self, channel: ChannelSettings) -> str | None:
         if _auth(channel) not in (APPKEY, BASIC):
             return f'auth must be "{APPKEY}" or "{BASIC}"; change it or leave it out.'
-        return None
+        return named.misconfigured(channel, cellcast_inbound.NAMES)
 
     def carries(self, channel: ChannelSettings, key: str) -> bool:
         # Basic writes any character as letters and digits
@@ -78,7 +83,7 @@ class Cellcast(CellcastApi):
         return {"authorization": f"Basic {b64encode(pair.encode()).decode()}"}
 
     def parse(self, request: Request, channel: ChannelSettings) -> list[Event]:
-        return reading.each(request.body, lambda fields: self._event(fields, _region(channel)))
+        return reading.each(request.body, lambda fields: self._event(fields, channel))
 
     def check(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
         return cellcast_request.problems(submission)
@@ -96,17 +101,17 @@ class Cellcast(CellcastApi):
     def outcome(self, answer: Answer) -> Outcome:
         return cellcast_answers.outcome(answer, self.errors)
 
-    def poll(self, channel: ChannelSettings, page: int) -> Call | None:
-        return self.call_to("GET", f"get-responses?page={page}&type=sms", channel)
+    def poll(self, channel: ChannelSettings, page: int, listed: str = SMS) -> Call | None:
+        return self.call_to("GET", f"get-responses?page={page}&type={listed}", channel)
 
-    def polled(self, answer: Answer, channel: ChannelSettings) -> tuple[list[Event], bool]:
+    def polled(self, answer: Answer, channel: ChannelSettings, listed: str = "") -> tuple[list[Event], bool]:
         fields = cellcast_answers.granted(answer)
         data = inner(fields.get("data"))
         responses, page = data.get("responses"), inner(data.get("page"))
         if not responses or not isinstance(responses, list):
             return [], False  # "" when there are none
         events: list[Event] = reading.each_of(
-            responses, lambda response: _inbound(response, _region(channel))
+            responses, lambda response: cellcast_inbound.inbound(response, channel, listed or SMS)
         )
         pages, number = batch.count(page.get("count")), batch.count(page.get("number"))
         return events, pages is not None and number is not None and number < pages
@@ -128,10 +133,10 @@ class Cellcast(CellcastApi):
             return []
         return reading.each_of(data, lambda fields: self._report(fields, _region(channel)))
 
-    def _event(self, fields: Fields, region: str) -> Event:
-        if "recipient" not in fields and fields.keys() & _INBOUND:
-            return _inbound(fields, region)
-        return self._report(fields, region)
+    def _event(self, fields: Fields, channel: ChannelSettings) -> Event:
+        if cellcast_inbound.is_inbound(fields, channel):
+            return cellcast_inbound.inbound(fields, channel)
+        return self._report(fields, _region(channel))
 
     def _report(self, fields: Fields, region: str) -> Report:
         message_id = identifier(fields.get("messageid"), "message_id")
@@ -152,26 +157,6 @@ class Cellcast(CellcastApi):
             error=self.errors.get((said or "").lower(), ErrorClass.UNKNOWN) if failed else None,
             recipient=recipient,
         )
-
-
-def _inbound(fields: Fields, region: str) -> Inbound:
-    """A reply, from the callback or a polled page; both name it by the same id."""
-    message_id = identifier(fields.get("messageid"), "message_id")
-    sender, said = national(fields.get("from"), region), message_text(fields.get("body"))
-    if message_id is None and sender is None:
-        raise Unreadable("the inbound message has neither message_id nor from")
-    account = word(fields.get("subaccountid"))
-    return Inbound(
-        provider_message_id=message_id,
-        identity=(message_id,) if message_id else (sender, word(fields.get("receivedat")), said),
-        sender=sender,
-        text=said,
-        kind="mms" if (word(fields.get("type")) or "").lower() == "mms" else "sms",
-        occurred_at=reading.moment(fields.get("receivedat"), reading.time_zone(ZONE)),
-        metadata={"subaccount_id": account} if account else {},
-        answers=identifier(fields.get("originalmessageid"), "original_message_id"),
-        client_reference=identifier(fields.get("customstring"), "custom_string"),
-    )
 
 
 def _auth(channel: ChannelSettings) -> str:

@@ -26,7 +26,7 @@ from models.events import (
 )
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
-from receiver.providers import answers, batch, cellcast_v1_request, checks, multipart, reading
+from receiver.providers import answers, batch, cellcast_v1_request, checks, links, multipart, named, reading
 from receiver.providers.cellcast_common import REGION, CellcastApi
 from receiver.providers.reading import identifier, inner, message_text, national, sentence, word
 
@@ -40,7 +40,7 @@ class CellcastV1(CellcastApi):
     """A gateway for SMS and one for MMS; one kind of callback, whose ``type`` says what it is."""
 
     name = "cellcast_v1"
-    keys = {"api_key": "", "base_url": "https://api.cellcast.com"}
+    keys = {"api_key": "", "base_url": "https://api.cellcast.com", "fields": {}}
 
     #: ``received`` is said of our own messages too (``type`` send), and means delivered there
     statuses = {
@@ -56,6 +56,9 @@ class CellcastV1(CellcastApi):
 
     def proof(self, channel: ChannelSettings) -> dict[str, str]:
         return {"authorization": f"Bearer {channel.option('api_key')}"}
+
+    def misconfigured(self, channel: ChannelSettings) -> str | None:
+        return named.misconfigured(channel, {"media": links.NAMES})
 
     def parse(self, request: Request, channel: ChannelSettings) -> list[Event]:
         return reading.each(request.body, lambda fields: self._event(fields, channel))
@@ -139,12 +142,16 @@ def _inbound(fields: Fields, channel: ChannelSettings) -> Inbound:
         raise Unreadable("the inbound message has neither _id nor sender")
     recipient = _number(fields.get("receiver"), channel)
     said = message_text(*map(fields.get, _TEXT_KEYS))
+    media, marked = links.found(fields, named.own_names(channel))
     return Inbound(
         provider_message_id=message_id,
-        identity=(message_id,) if message_id else (sender, recipient, said),
+        identity=(message_id,) if message_id else (sender, recipient, said, *links.identity(media)),
         sender=sender,
         recipient=recipient,
         text=said,
+        media=tuple(media),
+        kind="mms" if media else "sms",
+        metadata=links.mark(marked) if marked else {},
         provider_status=word(fields.get("status")),
     )
 

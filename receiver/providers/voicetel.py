@@ -26,7 +26,15 @@ from models.events import (
 )
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
-from receiver.providers import answers, forms, reading, voicetel_answer, voicetel_fields, voicetel_request
+from receiver.providers import (
+    answers,
+    forms,
+    named,
+    reading,
+    voicetel_answer,
+    voicetel_fields,
+    voicetel_request,
+)
 from receiver.providers.base import MEDIA_CHECK, Provider
 from receiver.providers.reading import identifier, inner, keyed, sentence, word
 from receiver.providers.voicetel_answer import Refusal
@@ -86,7 +94,7 @@ class VoiceTel(Provider):
     errors = {code: error for error, codes in _CLASSES.items() for code in codes.split(", ")}
 
     def misconfigured(self, channel: ChannelSettings) -> str | None:
-        return voicetel_request.misconfigured(channel) or voicetel_fields.misconfigured(channel)
+        return voicetel_request.misconfigured(channel) or named.misconfigured(channel, voicetel_fields.NAMES)
 
     def parse(self, request: Request, channel: ChannelSettings) -> list[Event]:
         def event(fields: dict[str, Any]) -> Event:

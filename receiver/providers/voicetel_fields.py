@@ -12,11 +12,10 @@ from typing import Any
 
 from models.events import MediaPart
 from receiver.config import ChannelSettings
-from receiver.providers import reading, smpp
+from receiver.providers import named, reading, smpp
 from receiver.providers.forms import File
 
-#: our name -> theirs, best first, as `reading.folded` writes them; a point leads into an object
-NAMES: Mapping[str, tuple[str, ...]] = {
+NAMES: named.Names = {
     "id": ("id", "messageid", "transactionguid", "transaction.transactionguid", "referenceid", "messagesid"),
     "from": ("fromnumber", "from", "source", "sourcenumber", "src"),
     "to": ("tonumber", "to", "destination", "destinationnumber", "dst"),
@@ -119,19 +118,7 @@ class Fields:
         return reading.folded(reading.word(self.found.get("type")) or "")
 
     def _values(self, name: str) -> Iterator[Any]:
-        own = self.own_names.get(name)
-        for path in own if isinstance(own, list) else [own]:
-            if isinstance(path, str):
-                yield self._at(".".join(map(reading.folded, path.split("."))))
-        for path in NAMES[name]:
-            yield self._at(path)
-
-    def _at(self, path: str) -> Any:
-        first, *rest = path.split(".")
-        value = self.found.get(first)
-        for step in rest:
-            value = reading.inner(value).get(step)
-        return value
+        return named.values(self.found, self.own_names, name, NAMES)
 
     def _numbered_media(self) -> Iterator[str]:
         """`MediaUrl0` and so on."""
@@ -152,25 +139,12 @@ def opened(fields: dict[str, Any], channel: ChannelSettings) -> Fields:
     """*fields* for *channel*, with those of an object in ``data`` or ``message`` among them."""
     for wrapper in ("data", "message"):
         fields = fields | reading.inner(fields.get(wrapper))
-    own = channel.extra.get("fields")
     return Fields(
         found=fields,
-        own_names=own if isinstance(own, dict) else {},
+        own_names=named.own_names(channel),
         region=_region(channel),
         our_numbers=frozenset(our_numbers(channel)),
     )
-
-
-def misconfigured(channel: ChannelSettings) -> str | None:
-    own, where = channel.extra.get("fields") or {}, f"channels.{channel.name}.fields"
-    if not isinstance(own, dict):
-        return f'{where} must be a table of names, such as {{ from = "caller" }}.'
-    for name, theirs in own.items():
-        if name not in NAMES:
-            return f'Unknown name "{name}" in {where}; the known ones are {", ".join(NAMES)}.'
-        if not all(isinstance(path, str) for path in (theirs if isinstance(theirs, list) else [theirs])):
-            return f"{where}.{name} must be one of the carrier's keys, or a list of them."
-    return None
 
 
 def our_numbers(channel: ChannelSettings) -> list[str]:

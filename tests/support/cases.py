@@ -52,7 +52,9 @@ class Case:
     def events(self) -> list[Event]:
         """What the carrier told: by itself, in a page that we polled, or because we asked."""
         if "polled" in self.says:
-            return self.provider.polled(answer_of(self.says["polled"]), self.channel)[0]
+            return self.provider.polled(
+                answer_of(self.says["polled"]), self.channel, self.says.get("list", "")
+            )[0]
         if "told" in self.says:
             return self.provider.told(answer_of(self.says["told"]), self.channel)
         return self.provider.parse(request_of(self.says["request"]), self.channel)
