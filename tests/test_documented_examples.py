@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from itertools import combinations_with_replacement
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -102,6 +103,28 @@ async def test_sinchs_answer_names_the_message_and_its_reports_find_it(database_
     assert ("POST", "/ep/v2/") == (call.method, call.path)
     assert API_KEY == call.headers["x-api-key"]
     assert "application/json; charset=utf-8" == call.headers["content-type"]
+
+
+async def test_of_all_pairs_a_picture_and_a_sound_alone_share_a_slide_at_sinch(database_url: str) -> None:
+    files = {
+        "image": "png",
+        "audio": "mp3",
+        "video": "mp4",
+        "contact": "vcf",
+        "calendar": "ics",
+        "pdf": "pdf",
+    }
+    taken = []
+    async with installation(database_url, sender=False) as home:
+        for pair in combinations_with_replacement(files, 2):
+            slide = {"media": [{"url": f"https://media.example.com/a.{files[kind]}"} for kind in pair]}
+            answer = await home.api.post("/v1/messages", json={"to": THEM, "slides": [slide]})
+            if answer.status_code == 202:
+                taken.append(pair)
+            else:
+                assert (422, "/slides/0/media") == (answer.status_code, answer.json()["errors"][0]["pointer"])
+
+    assert [("image", "audio")] == taken
 
 
 @pytest.mark.parametrize(
