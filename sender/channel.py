@@ -62,7 +62,6 @@ class ChannelSender:
         self._wake = asyncio.Event()
         self._calls: dict[asyncio.Task[None], UUID] = {}
         self._paused_until = 0.0
-        self._files_first = provider.takes_files or provider.looks(channel)
         expected = provider.expects_reports if channel.expects_reports is None else channel.expects_reports
         self._report_within = (channel.report_window or provider.report_window) if expected else 0
 
@@ -116,7 +115,7 @@ class ChannelSender:
             self._account.rate,
             account=self._account.name,
             recipients_per_call=self._provider.recipients_per_call,
-            call_lease=CALL_WITH_FILES_LEASE if self._files_first else CALL_LEASE,
+            call_lease=CALL_WITH_FILES_LEASE if self._provider.takes_files else CALL_LEASE,
             reference_kinds=self._provider.reference_kinds,
             app_reference=self._channel.sends_app_reference,
         )
