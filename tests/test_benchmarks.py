@@ -13,6 +13,7 @@ import orjson
 import pytest
 from uuid_utils.compat import uuid7
 
+from benchmarks import door
 from benchmarks.by_hand import STATUSES
 from benchmarks.stored import Balance, balance
 from benchmarks.traffic import ExternalReports, InboundMessages, KnownReports, known
@@ -24,6 +25,14 @@ from tests.support.records import CHANNEL, accept, outgoing, own_event
 from tests.support.store import US, arrival, postback, send, store
 
 ROOT = Path(__file__).parent.parent
+
+
+async def test_the_door_as_raw_asgi_and_behind_starlette_are_compared_turn_by_turn() -> None:
+    """Each report of each turn is answered 200, or the turn fails."""
+    straight, behind = await door.compared(2, 20)
+
+    assert 2 == len(straight) == len(behind)
+    assert min(*straight, *behind) > 0
 
 
 @pytest.mark.rows
