@@ -246,7 +246,9 @@ class Outcome:
 
     *names_batch*: the ids name the whole call, so they are kept once per recipient. *results* holds, by
     recipient as it stands in the submission, what became of those whose fate differs from the rest.
-    *warnings* are sentences about what was sent although its carrier may not take it.
+    *warnings* are sentences about what was sent although its carrier may not take it. *sender* is the number
+    that the carrier says it sends from, *send_at* and *expires_at* are when and until when, *occurred_at* is
+    its own time of the answer.
     """
 
     fate: Fate
@@ -260,6 +262,10 @@ class Outcome:
     names_batch: bool = False
     results: "Mapping[str, Outcome]" = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    sender: str | None = None
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    occurred_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

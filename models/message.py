@@ -62,6 +62,7 @@ class MessageBody(SQLModel, table=True):
     subject: str | None
     fallback_text: str | None
     expires_at: datetime | None = timestamp(nullable=True)
+    send_at: datetime | None = timestamp(nullable=True)
     template_id: UUID | None
     options: dict[str, Any] = json()
     metadata_: dict[str, Any] = json()

@@ -70,8 +70,9 @@ def others_of(made: Iterable[Rows]) -> str:
 
 
 def _takes_a_number(row: EventRow) -> bool:
-    """Whether Postgres takes our number from an earlier message: to file what came in, or an opt-out."""
-    return (row.inbound and row.our_number is None) or row.error_class == ErrorClass.OPTED_OUT
+    """Whether Postgres takes our number from an earlier message, to file what came in or an opt-out, or may
+    give it to one that went out without any."""
+    return row.inbound == (row.our_number is None) or row.error_class == ErrorClass.OPTED_OUT
 
 
 def key(*identity: str | None) -> UUID:

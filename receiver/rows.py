@@ -191,3 +191,5 @@ class SettledRow(NamedTuple):
     submission_id: UUID
     again_in: timedelta | None
     report_within: timedelta | None
+    send_at: datetime | None = None
+    expires_at: datetime | None = None

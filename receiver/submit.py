@@ -158,7 +158,7 @@ class Submit:
         submission = Submission(
             id=uuid7(),
             action="send",
-            sender=sender or next(iter(numbers(channel)), None),
+            sender=sender if "from_" in request.model_fields_set else next(iter(numbers(channel)), None),
             recipient=None,
             text=request.text,
             subject=request.subject,
@@ -193,7 +193,8 @@ class Submit:
         self, request: SendRequest, reply: Reply, kind: str, channels: frozenset[str] | None
     ) -> SendRequest:
         way = self._replies.way(reply.our_number, request.to[0], reply.channel, kind=kind, channels=channels)
-        return request.model_copy(update={"from_": way.sender, "channel": way.channel})
+        sender = {} if way.sender is None else {"from_": way.sender}
+        return request.model_copy(update={"channel": way.channel, **sender})
 
     def _channel(
         self,

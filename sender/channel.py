@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -13,6 +14,7 @@ from models.events import Fate, Outcome
 from receiver.commit import Unavailable
 from receiver.config import ChannelSettings
 from receiver.metrics.definitions import CALLS
+from receiver.our_numbers import is_foreign
 from receiver.outbox import (
     CALL_LEASE,
     CALL_WITH_FILES_LEASE,
@@ -55,7 +57,9 @@ class ChannelSender:
         calls: Calls,
         settling: Settling,
         account: Account | None = None,
+        foreign: frozenset[str] = frozenset(),
     ) -> None:
+        self._foreign = foreign
         self._account = account or Account(channel.name, channel.rate or provider.rate)
         self._channel, self._provider = channel, provider
         self._outbox, self._makes, self._settling = outbox, calls, settling
@@ -197,6 +201,8 @@ class ChannelSender:
 
     def _settlement(self, pending: PendingCall, row: UUID, outcome: Outcome) -> Settlement:
         again_in = None
+        if outcome.sender is not None and is_foreign(outcome.sender, self._foreign):
+            outcome = replace(outcome, sender=None)
         if outcome.fate in (Fate.THROTTLED, Fate.NOT_SENT):
             again_in = self._pause(pending.attempt, outcome)
         elif outcome.fate is Fate.UNDECIDED and outcome.status is None:

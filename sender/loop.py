@@ -19,6 +19,7 @@ from receiver.ingest import Ingest
 from receiver.media import Store, store_of
 from receiver.metrics.sheet import Sheet, recording
 from receiver.optouts import OptOuts
+from receiver.our_numbers import OurNumbers
 from receiver.outbox import Outbox
 from receiver.providers.base import Provider
 from receiver.sources import sources
@@ -60,6 +61,7 @@ async def _send(settings: Settings, providers: Mapping[str, Provider], stop: asy
         tasks, senders, silence = [], [], Silence(settings)
         from_each = sources(settings.channels, providers)
         paced = pace.accounts(settings, providers, keys)
+        ours = OurNumbers(settings.channels, providers)
         for channel in settings.channels.values():
             provider = providers[channel.provider]
             answers = Answers(channel, provider, from_each[channel.name], ingest)
@@ -68,7 +70,8 @@ async def _send(settings: Settings, providers: Mapping[str, Provider], stop: asy
             account = paced[channel.name]
             asking = await clients.enter_async_context(PacedClient(settings, account))
             calls = Calls(channel, provider, sending, files, answers.keep_unread)
-            senders.append(ChannelSender(channel, provider, outbox, calls, settling, account))
+            foreign = ours.others(channel.name)
+            senders.append(ChannelSender(channel, provider, outbox, calls, settling, account, foreign))
             tasks.append(silence.questions(channel, provider, asking, answers).run())
             if channel.poll and not sendable.reasons(channel, provider):
                 tasks += [

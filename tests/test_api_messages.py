@@ -73,6 +73,7 @@ async def test_a_message_that_only_its_carrier_knows_has_a_timeline(api: Api, da
         "conversation_id": None,
         "segments": 1,
         "fallback_text": None,
+        "send_at": None,
         "expires_at": None,
         "options": {},
         "metadata": {},
@@ -101,7 +102,8 @@ async def test_a_message_shows_every_key_of_the_contract_in_order(api: Api, data
         "id", "direction", "origin", "channel", "provider", "kind", "from", "to", "text", "subject", "media",
         "status", "outcome", "error", "conflict", "delivered_as", "correlation", "client_reference",
         "wire_reference", "provider_message_ids", "conversation_id", "can_reply", "in_reply_to", "segments",
-        "fallback_text", "expires_at", "options", "metadata", "created_at", "updated_at", "timeline",
+        "fallback_text", "send_at", "expires_at", "options", "metadata", "created_at", "updated_at",
+        "timeline",
     ] == list(message)  # fmt: skip
     assert [
         "id", "cursor", "sequence", "version", "type", "message_id", "conversation_id", "channel", "status",

@@ -51,6 +51,7 @@ class Settlement:
             provider_message_ids=(),
             provider_template_id=None,
             provider_code=None,
+            sender=None,
             provider_message=f"the carrier's words cannot be stored: {why}",
         )
         return replace(self, outcome=outcome)
@@ -72,6 +73,8 @@ def settled(settlement: Settlement) -> SettledRow:
         settlement.submission_id,
         _span(settlement.again_in),
         _span(settlement.report_within),
+        settlement.outcome.send_at,
+        settlement.outcome.expires_at,
     )
 
 
@@ -103,6 +106,8 @@ def events(settlement: Settlement) -> Iterator[EventRow]:
             provider_message=outcome.provider_message,
             error_class=outcome.error,
             error_specificity=SPECIFICITY[outcome.error] if outcome.error else None,
+            occurred_at=outcome.occurred_at,
+            our_number=outcome.sender,
             message_id=settlement.id,
             provider_message_id=provider_message_id,
             batch_recipient=(settlement.recipient or "") if outcome.names_batch else "",

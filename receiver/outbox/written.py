@@ -61,5 +61,10 @@ def _outcome(fields: dict[str, Any]) -> Outcome:
             "provider_message_ids": tuple(fields["provider_message_ids"]),
             # a version before this one has written none
             "warnings": tuple(fields.get("warnings", ())),
+            **{name: _moment(fields.get(name)) for name in ("send_at", "expires_at", "occurred_at")},
         }
     )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -123,12 +123,19 @@ def granted(answer: Answer) -> Fields:
 
 def accepted(fields: Fields) -> Outcome:
     """Each number has an id of its own; those that were not taken are counted, and not named."""
-    taken = Outcome(Fate.ACCEPTED, status=Status.QUEUED, provider_message=sentence(fields.get("msg")))
     data = inner(fields.get("data"))
-    messages = data.get("messages")
+    listed = data.get("messages")
+    messages = [inner(message) for message in (listed if isinstance(listed, list) else [])]
+    taken = Outcome(
+        Fate.ACCEPTED,
+        status=Status.QUEUED,
+        provider_message=sentence(fields.get("msg")),
+        # one for all messages of a call
+        sender=next((national(message.get("from"), REGION) for message in messages), None),
+    )
     named = [
         (national(message.get("to"), REGION), identifier(message.get("messageid"), "message_id"))
-        for message in map(inner, messages if isinstance(messages, list) else [])
+        for message in messages
     ]
     asked, good = batch.count(data.get("totalnumbers")), batch.count(data.get("successnumber"))
     rest = taken

@@ -150,7 +150,16 @@ class SinchSms(Provider):
         except Unreadable:
             return answers.by_http_status(answer)
         if 200 <= answer.status < 300 and batch_id:
-            return Outcome(Fate.ACCEPTED, (batch_id,), status=Status.QUEUED, names_batch=True)
+            return Outcome(
+                Fate.ACCEPTED,
+                (batch_id,),
+                status=Status.QUEUED,
+                names_batch=True,
+                sender=number(fields.get("from")),
+                send_at=moment(fields.get("sendat")),
+                expires_at=moment(fields.get("expireat")),
+                occurred_at=moment(fields.get("createdat")),
+            )
         code = word(fields.get("code"))
         # only these two are promised to carry a code; elsewhere the HTTP status is the better witness
         if answer.status not in (400, 403) or code is None:

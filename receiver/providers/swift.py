@@ -98,7 +98,15 @@ class Swift(Provider):
         known = (code or "").lower()
         ids = tuple(_ids(result))
         if known == "ok":
-            return Outcome(Fate.ACCEPTED, ids, status=Status.QUEUED)
+            return Outcome(
+                Fate.ACCEPTED,
+                ids,
+                status=Status.QUEUED,
+                sender=number(result.get("from")),
+                send_at=moment(result.get("scheduleat")),
+                expires_at=moment(result.get("expiresat")),
+                occurred_at=moment(result.get("timestamp")),
+            )
         if code is None:
             return Outcome(Fate.UNDECIDED, ids, status=Status.UNCERTAIN)
         error = self.errors.get(known, ErrorClass.UNKNOWN)

@@ -36,6 +36,7 @@ MESSAGE: dict[str, Any] = {
     "in_reply_to": None,
     "segments": 1,
     "fallback_text": None,
+    "send_at": None,
     "expires_at": None,
     "options": {},
     "metadata": {},

@@ -19,7 +19,8 @@ Record: TypeAlias = Row
 # table, and a statement keeps the plan that it got while its tables were small.
 _BY_IDS = """
     SELECT asked.id AS asked, m.*,
-           b.text, b.subject, b.slides, b.fallback_text, b.expires_at, b.options, b.metadata_, b.redacted_at,
+           b.text, b.subject, b.slides, b.fallback_text, b.send_at, b.expires_at, b.options,
+           b.metadata_, b.redacted_at,
            a.error_class, a.error_code, a.error_message,
            (SELECT s.reference FROM postback.submission s WHERE s.message_id = m.id AND s.id >= m.id
             ORDER BY s.id DESC LIMIT 1) AS wire_reference,

@@ -53,6 +53,7 @@ def message(row: Row, sight: Sight) -> shapes.Message:
             "in_reply_to": row.in_reply_to,
             "segments": _segments(row.kind, row.text),
             "fallback_text": row.fallback_text,
+            "send_at": row.send_at,
             "expires_at": row.expires_at,
             "options": row.options or {},
             "metadata": row.metadata_ or {},

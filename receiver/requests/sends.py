@@ -102,7 +102,11 @@ class SendRequest(ReplyRequest):
     )
 
     to: Recipients
-    from_: Address | None = Field(default=None, alias="from")
+    from_: Address | None = Field(
+        default=None,
+        alias="from",
+        description="Null leaves the choice to the carrier; left out, it is the first number of the channel.",
+    )
     channel: Name | None = None
 
 

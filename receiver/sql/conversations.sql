@@ -91,3 +91,41 @@ BEGIN
     UPDATE postback.conversation c SET waiting_since = NULL
     WHERE c.id = ANY (answered) AND c.waiting_since IS NOT NULL;
 END $$;
+
+-- Sends whose number the carrier has chosen, and names in `events`, get it, and the conversation that belongs to it.
+-- What goes out of a conversation already stays in that; a number that is foreign to the channel is none of the
+-- message's, and one that was redacted stays as it is. The caller holds the locks of the messages.
+CREATE FUNCTION postback.take_numbers(events postback.event_in[], targets uuid[], others jsonb) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    named record;
+    said postback.said_in[];
+BEGIN
+    FOR named IN
+        SELECT DISTINCT ON (m.id) m.id, e.our_number, m.contact, m.channel, m.conversation_id, e.received_at
+        FROM unnest(events) WITH ORDINALITY AS e
+        CROSS JOIN LATERAL (
+            SELECT * FROM postback.message m
+            WHERE m.id = targets[e.ordinality] AND m.origin = 'api' AND m.our_number IS NULL AND m.contact IS NOT NULL
+            OFFSET 0
+        ) m
+        WHERE e.our_number IS NOT NULL AND NOT e.inbound
+            AND NOT postback.is_foreign(others, e.channel, e.our_number)
+            AND (SELECT b.redacted_at FROM postback.message_body b WHERE b.message_id = m.id) IS NULL
+        ORDER BY m.id, e.ordinality
+    LOOP
+        UPDATE postback.message m SET our_number = named.our_number WHERE m.id = named.id;
+        IF named.conversation_id IS NULL THEN
+            said := said || ROW(postback.new_id(), named.our_number, named.contact,
+                                postback.thread(named.our_number, named.contact), named.channel, named.id,
+                                named.received_at, false, true)::postback.said_in;
+        END IF;
+    END LOOP;
+    IF said IS NULL THEN
+        RETURN;
+    END IF;
+    said := postback.converse(said);
+    PERFORM postback.answer(said);
+    UPDATE postback.message m SET conversation_id = s.conversation
+    FROM unnest(said) s WHERE m.id = s.message_id AND m.id = ANY (ARRAY(SELECT x.message_id FROM unnest(said) x));
+END $$;

@@ -22,6 +22,7 @@ BEGIN
         events := postback.spread(events);
         SELECT * INTO targets, ways FROM postback.resolve(events);
         PERFORM postback.begin_messages(events, targets, inbounds, files, others);
+        PERFORM postback.take_numbers(events, targets, others);
         consents := postback.consents(events, targets, inbounds, others);
         IF consents IS NOT NULL THEN
             SELECT * INTO heard FROM postback.heed(consents);

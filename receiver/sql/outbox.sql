@@ -163,6 +163,11 @@ BEGIN
     IF cardinality(events) > 0 THEN
         SELECT * INTO targets, found_by FROM postback.resolve(events);
     END IF;
+    PERFORM postback.take_numbers(events, targets, NULL);
+    UPDATE postback.message_body b SET send_at = coalesce(s.send_at, b.send_at),
+        expires_at = coalesce(b.expires_at, s.expires_at)
+    FROM unnest(settled) s
+    WHERE b.message_id = s.id AND b.message_id = ANY (ids) AND num_nonnulls(s.send_at, s.expires_at) > 0;
     PERFORM FROM postback.outbox o JOIN unnest(settled) s ON s.id = o.id AND s.submission_id = o.submission_id
     WHERE o.id = ANY (ids) ORDER BY o.id FOR UPDATE OF o;
     UPDATE postback.outbox o SET state = 'queued', next_at = clock_timestamp() + s.again_in, lease_until = NULL

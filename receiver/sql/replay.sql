@@ -67,6 +67,7 @@ BEGIN
         events := postback.pinned(postback.spread(events));
         SELECT * INTO targets, found_by FROM postback.resolve(events);
         PERFORM postback.begin_messages(events, targets, inbounds, files, others);
+        PERFORM postback.take_numbers(events, targets, others);
     END IF;
     IF cardinality(templates) > 0 THEN
         PERFORM postback.hear_templates(templates);

@@ -87,7 +87,9 @@ CREATE TYPE postback.idempotency_in AS (
 );
 
 -- What became of a call: gone from the outbox, or queued again after `again_in`.
+-- `send_at` and `expires_at` are what the carrier said of when it sends.
 -- `report_within` is how long a report on an accepted message may take, NULL where nobody waits for one.
 CREATE TYPE postback.settled_in AS (
-    id uuid, submission_id uuid, again_in interval, report_within interval
+    id uuid, submission_id uuid, again_in interval, report_within interval,
+    send_at timestamptz, expires_at timestamptz
 );

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from receiver.app import App
@@ -65,6 +65,7 @@ class Receiver:
         self.raw: list[bytes] = []
         self.headers: list[dict[str, str]] = []
         self.statuses: list[int] = []
+        self.answer = b'{"status":"ok"}'
         self._came = asyncio.Condition()
         self.app = Starlette(routes=[Route("/callbacks", self._receive, methods=["POST"])])
 
@@ -86,7 +87,7 @@ class Receiver:
             self.headers.append(dict(request.headers))
             status = self.statuses.pop(0) if self.statuses else 200
             self._came.notify_all()
-        return JSONResponse({"status": "ok"}, status)
+        return Response(self.answer, status, media_type="application/json")
 
 
 @asynccontextmanager

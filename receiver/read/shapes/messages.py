@@ -70,6 +70,7 @@ class Message(Shape):
     in_reply_to: UUID | None
     segments: int | None
     fallback_text: str | None = Field(description="The SMS for phones that cannot take MMS, as it was given.")
+    send_at: Moment | None = Field(description="When the carrier says that it sends it.")
     expires_at: Moment | None = Field(description="Until when it may be delivered.")
     options: dict[str, Any] = Field(description="The carrier's own optional fields, as they were given.")
     metadata: dict[str, Any]
