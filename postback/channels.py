@@ -10,7 +10,7 @@ import typer
 from postback import practice
 from postback.start import configured
 from receiver import sendable
-from receiver.app import providers_of
+from receiver.channel_checks import providers_of
 
 #: bytes of a new token; 32 characters in a URL
 _TOKEN = 24

@@ -12,7 +12,7 @@ from postback import checkup, checkup_database, checkup_secrets
 from postback.checkup import Finding, Level, failure, ok
 from postback.start import connected
 from receiver import config
-from receiver.app import providers_of
+from receiver.channel_checks import providers_of
 from receiver.config import ConfigError
 
 _STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILURE: "bold red"}

@@ -14,7 +14,7 @@ from postback import progress
 from postback.start import checked, configured, connected
 from receiver import db, kept, moments, secrets
 from receiver import recompute as recomputing
-from receiver.app import providers_of
+from receiver.channel_checks import providers_of
 from receiver.config import ConfigError, Settings
 from receiver.kept import Selection
 from receiver.media import store_of

@@ -2,7 +2,7 @@
 
 from postback.start import configured, connected
 from postback.worker import until_stopped
-from receiver.app import providers_of
+from receiver.channel_checks import providers_of
 from sender import loop
 
 

@@ -14,7 +14,7 @@ from postback.options import Host, Port, Workers
 from postback.start import begun, configured, connected
 from postback.supervisor import Process, Supervisor
 from receiver import fetching
-from receiver.app import providers_of
+from receiver.channel_checks import providers_of
 from receiver.config import Settings
 from receiver.generation import Watch
 from receiver.janitor import SELDOM, alongside

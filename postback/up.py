@@ -15,7 +15,7 @@ from postback.embedded import EmbeddedPostgres
 from postback.options import Host, Port, Workers
 from postback.start import checked, configured, migrated, with_database
 from postback.supervisor import Process, Supervisor
-from receiver import app
+from receiver.channel_checks import providers_of
 from receiver.config import Settings
 from receiver.serve import StartError, bind
 
@@ -61,7 +61,7 @@ def run(settings: Settings, plan: Plan) -> None:
     """Runs what *plan* asks for, until SIGINT or SIGTERM. Raises the errors of all that it starts."""
     if plan.demonstrate and plan.simulator is False:
         raise StartError("The demonstration needs the practice carrier; leave out --no-simulator.")
-    app.providers_of(settings)
+    providers_of(settings)
     # a port that is taken should say so before anything starts
     with bind(plan.host, plan.port) as probe:
         plan = replace(plan, port=probe.getsockname()[1])

@@ -1,8 +1,7 @@
 """The one place that knows every room: from settings to a running receiver."""
 
 import asyncio
-import difflib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -11,12 +10,13 @@ from sqlmodel import select
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
-from receiver import api, confirmations, db, generation, optouts, secrets, sendable, spool, spooled
+from receiver import api, db, generation, optouts, secrets, spool, spooled
 from receiver.api.context import Context
 from receiver.attachments import Attachments
 from receiver.auth import Auth
+from receiver.channel_checks import providers_of
 from receiver.commit import PATIENCE
-from receiver.config import ChannelSettings, ConfigError, Settings
+from receiver.config import Settings
 from receiver.drain import Drain
 from receiver.idempotency import Replays
 from receiver.in_hand import IN_HAND, InHand
@@ -28,8 +28,6 @@ from receiver.metrics.scrape import Scrape
 from receiver.metrics.sheet import Sheet, recording
 from receiver.our_numbers import OurNumbers
 from receiver.problems import not_found
-from receiver.providers import PROVIDERS
-from receiver.providers.base import MEDIA_CHECK, MEDIA_CHECKS, Provider
 from receiver.pulse import Pulse, Silent
 from receiver.reader import Reader
 from receiver.redactions import Redactions
@@ -189,48 +187,3 @@ class App:
     async def _reaches_postgres(self) -> None:
         async with self._engine.connect() as connection:
             await connection.execute(select(1))
-
-
-def providers_of(settings: Settings) -> Mapping[str, Provider]:
-    """The providers, when each channel has only keys that its own knows. Raises ``ConfigError``."""
-    for channel in settings.channels.values():
-        _check_keys(channel, settings)
-    if sendable.exposed(settings.public_url, settings.channels, settings.private_networks):
-        raise ConfigError(
-            "public_url is a public address over plain http, where anybody on the way reads the tokens of "
-            "callbacks; use https, or say insecure = true on every channel."
-        )
-    return PROVIDERS
-
-
-def _check_keys(channel: ChannelSettings, settings: Settings) -> None:
-    provider = PROVIDERS.get(channel.provider)
-    if provider is None:
-        raise ConfigError(
-            f'channels.{channel.name}.provider is "{channel.provider}"; the known ones are '
-            f"{', '.join(sorted(PROVIDERS))}."
-        )
-    if not (channel.authenticated or channel.insecure or provider.verifies_signatures):
-        raise ConfigError(
-            f"channels.{channel.name} has no authentication: {channel.provider} signs no callbacks, so "
-            "webhook_secret proves nothing; give it tokens, basic, bearer or allow_from, or say "
-            "insecure = true."
-        )
-    wrong = (
-        provider.misconfigured(channel)
-        or sendable.misconfigured(channel, provider, settings.private_networks)
-        or confirmations.misconfigured(channel, provider)
-    )
-    chosen = channel.option(MEDIA_CHECK)
-    if MEDIA_CHECK in provider.keys and chosen and chosen not in MEDIA_CHECKS:
-        wrong = f'{MEDIA_CHECK} must be "refuse", "warn" or "off".'
-    if wrong:
-        raise ConfigError(f"channels.{channel.name}: {wrong}")
-    known = [*ChannelSettings.model_fields, "from", *provider.keys]
-    for key in channel.extra:
-        if key not in provider.keys:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-            raise ConfigError(
-                f'Unknown configuration key "channels.{channel.name}.{key}"; '
-                f'the nearest known one is "{near[0]}".'
-            )

@@ -14,7 +14,7 @@ import pytest
 
 from postback.embedded import EmbeddedPostgres
 from receiver import migrate, secrets
-from receiver.app import providers_of
+from receiver.channel_checks import providers_of
 from receiver.kept import Selection
 from receiver.media import store_of
 from receiver.providers.cellcast import Cellcast

@@ -13,6 +13,7 @@ HEAVY = {"alembic", "asyncpg", "pydantic", "receiver", "sqlalchemy", "starlette"
 NEEDLESS = {
     "keys": {"simulator.app", "receiver.api"},
     "secrets": {"simulator", "receiver.api"},
+    "send": {"simulator", "receiver.api", "uvicorn"},
     "forward": {"simulator", "receiver.api"},
     "migrate": {"simulator", "receiver.api"},
 }

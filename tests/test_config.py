@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from receiver import config
-from receiver.app import providers_of
+from receiver.channel_checks import providers_of
 from receiver.config import ConfigError, Settings
 
 NEW = "a key that has just been made"

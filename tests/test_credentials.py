@@ -9,7 +9,7 @@ import pytest
 
 from postback import checkup
 from receiver import config
-from receiver.app import providers_of
+from receiver.channel_checks import providers_of
 from receiver.config import ConfigError
 from receiver.providers import PROVIDERS
 from tests.support.beds import connect

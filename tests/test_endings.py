@@ -11,7 +11,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from postback import checkup_database
-from receiver.app import providers_of
+from receiver.channel_checks import providers_of
 from receiver.config import ConfigError, Settings, settings
 from receiver.metrics import questions
 from receiver.metrics.questions import Questions

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from receiver import config, secrets
-from receiver.app import providers_of
+from receiver.channel_checks import providers_of
 from receiver.metrics.definitions import POLLS_REFUSED
 from receiver.outbox import Outbox
 from sender import loop, pace

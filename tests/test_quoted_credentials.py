@@ -13,7 +13,7 @@ import structlog
 from faults.ports import free_port
 from postback import checkup, checkup_database, logs
 from receiver import config, db
-from receiver.app import providers_of
+from receiver.channel_checks import providers_of
 from receiver.config import ChannelSettings, ConfigError, Retention, Settings
 from receiver.db import DatabaseError
 from receiver.media.store import place_of

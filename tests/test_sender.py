@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from receiver import secrets
-from receiver.app import providers_of
+from receiver.channel_checks import providers_of
 from receiver.http import Client
 from receiver.ingest import Ingest
 from receiver.media import store_of

@@ -7,7 +7,7 @@ import httpx
 import orjson
 import pytest
 
-from receiver.app import providers_of
+from receiver.channel_checks import providers_of
 from receiver.config import ConfigError, settings
 from tests.support.installation import CHANNEL, THEM, US, Installation, installation, key_of
 from tests.support.patience import PATIENCE

@@ -10,7 +10,8 @@ import httpx
 
 from postback import practice
 from receiver import auth, config, db, secrets
-from receiver.app import App, providers_of
+from receiver.app import App
+from receiver.channel_checks import providers_of
 from receiver.config import Settings
 from sender import loop
 from simulator.app import Account

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from receiver.app import providers_of
+from receiver.channel_checks import providers_of
 from sender import loop
 from tests.support import carrier, receiver
 from tests.support.patience import PATIENCE
