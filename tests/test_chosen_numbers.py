@@ -5,8 +5,12 @@ from typing import Any
 import orjson
 import pytest
 
+from models.events import Report
+from models.status import Status
+from tests.support.beds import connect
 from tests.support.carrier import running_receiver
 from tests.support.installation import THEM, US, Installation, installation
+from tests.support.records import accept, outgoing, settle, tell
 
 pytestmark = pytest.mark.usefixtures("unhurried")
 
@@ -122,6 +126,26 @@ async def test_a_report_tells_the_number_where_the_answer_did_not(database_url: 
     assert None is message["from"]
     assert CHOSEN == shown["from"]
     assert shown["conversation_id"] == answered["conversation_id"] is not None
+
+
+@pytest.mark.parametrize(("foreign", "taken"), [(frozenset({CHOSEN}), None), (frozenset({US}), CHOSEN)])
+async def test_a_number_of_other_channels_is_not_taken_over(
+    database_url: str, foreign: frozenset[str], taken: str | None
+) -> None:
+    [message_id] = await accept(database_url, outgoing(our_number=None))
+    await settle(database_url, message_id, Status.QUEUED, provider_message_id="c1")
+    told = Report("c1", "sent", Status.SENT, ("c1", "sent"), sender=CHOSEN, recipient=THEM)
+
+    await tell(database_url, told, others=foreign)
+
+    connection = await connect(database_url)
+    try:
+        number = await connection.fetchval(
+            "SELECT our_number FROM postback.message WHERE id = $1", message_id
+        )
+    finally:
+        await connection.close()
+    assert taken == number
 
 
 async def test_a_number_that_a_message_went_out_from_stays(database_url: str) -> None:

@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 
 from models.events import Event
 from models.status import STATUS_BIT, Correlation, Status, bits
-from receiver.correlate import key, rows
+from receiver.correlate import key, others_of, rows
 from receiver.rows import EventRow, MediaRow, MessageRow, PayloadRow
 from receiver.sources import Source
 from tests.support.beds import connect
@@ -19,23 +19,30 @@ CHANNEL, PROVIDER = "sinch-us", "sinch_mms"
 
 
 async def tell(
-    database_url: str, *events: Event, channel: str = CHANNEL, state: str = "applied", body: bytes = b"{}"
+    database_url: str,
+    *events: Event,
+    channel: str = CHANNEL,
+    state: str = "applied",
+    body: bytes = b"{}",
+    others: frozenset[str] = frozenset(),
 ) -> UUID:
-    """One carrier's request with *events*; answers with its payload's id."""
+    """One carrier's request with *events*; answers with its payload's id. *others* are numbers of other
+    channels alone."""
     payload_id, received_at = uuid7(), datetime.now(UTC)
     payload = PayloadRow(
         payload_id, channel, state, None, "POST", "a=1", '{"content-type": "application/json"}', body,
         "198.51.100.7", received_at,
     )  # fmt: skip
-    made = rows(events, Source(channel, PROVIDER, "+18885551234"), payload_id, received_at)
+    made = rows(events, Source(channel, PROVIDER, "+18885551234", others=others), payload_id, received_at)
     await _call(
         database_url,
-        called("SELECT * FROM postback.ingest($1, $2, $3, $4, $5, '{}')"),
+        called("SELECT * FROM postback.ingest($1, $2, $3, $4, $5, $6)"),
         [payload],
         made.events,
         made.inbounds,
         made.files,
         made.templates,
+        others_of([made]),
     )
     return payload_id
 
