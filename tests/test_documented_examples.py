@@ -84,13 +84,15 @@ async def test_swifts_answers_decide_by_their_error_code(
         message = await home.until(sent["id"], becomes)
 
     assert ["01JDQ11TSMA0SXCS4ZMEP5FVTP"] == message["provider_message_ids"]
+    told = "2024-06-14T00:00:00.000Z" if becomes == "queued" else None
+    assert (SWIFT_US, told, told) == (message["from"], message["send_at"], message["expires_at"])
     assert error == (message["error"] and (message["error"]["class"], message["error"]["code"]))
 
 
 async def test_sinchs_answer_names_the_message_and_its_reports_find_it(database_url: str) -> None:
     report = {"origin": "MMS_MT", "code": "N102", "status": "Message Delivered"}
     async with wired(database_url, "sinch_mms", answering(200, SINCH_TAKEN)) as (home, wire):
-        sent = await home.send()
+        sent = await home.send(text="Grüße")
         queued = await home.until(sent["id"], "queued")
         await home.hook(json.dumps({**report, "tracking-id": "UNIQUE-TRANSACTION-ID"}).encode())
         message = await home.message(sent["id"])
@@ -103,6 +105,7 @@ async def test_sinchs_answer_names_the_message_and_its_reports_find_it(database_
     assert ("POST", "/ep/v2/") == (call.method, call.path)
     assert API_KEY == call.headers["x-api-key"]
     assert "application/json; charset=utf-8" == call.headers["content-type"]
+    assert "Grüße" in call.body.decode("utf-8")
 
 
 async def test_of_all_pairs_a_picture_and_a_sound_alone_share_a_slide_at_sinch(database_url: str) -> None:
