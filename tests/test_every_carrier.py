@@ -66,7 +66,7 @@ CASES = [
     ),
     Case("sinch_sms", several="delivered", correlation="own_id"),
     Case("swift", text_beside_picture=False),
-    Case("cellcast", OUR_MOBILE, "+61491570", several="delivered", correlation="own_id", picture=()),
+    Case("cellcast", OUR_MOBILE, "+61491570", several="delivered", correlation="own_id"),
     Case("cellcast_v1", OUR_MOBILE, "+61491570", picture=()),
     Case("voicetel", channel={"expects_reports": True}, correlation="guessed"),
     Case("voicetel", channel={"expects_reports": True, "api": "2.2"}),
