@@ -38,6 +38,13 @@ class ErrorClass(StrEnum):
 
 
 SPECIFICITY = {error: rank for rank, error in enumerate(ErrorClass)}
+_NAMED = {error.value: error for error in ErrorClass}
+
+
+def class_of(name: str | None) -> ErrorClass:
+    """Returns the class that is stored as *name*; `ErrorClass.UNKNOWN` for none, and for one of a later version
+    that writes to the same database."""
+    return _NAMED.get(name or "", ErrorClass.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,18 @@ async def test_a_failure_without_a_reason_is_of_unknown_class_and_found_as_such(
     )
 
 
+async def test_a_class_of_a_later_version_is_shown_as_unknown(api: Api, database_url: str) -> None:
+    await tell(database_url, report("c1", Status.REJECTED, error=ErrorClass.NO_ROUTE))
+    async with api.engine.begin() as db:
+        for table in ("attention", "event"):
+            await db.execute(text(f"UPDATE postback.{table} SET error_class = 'of_later'"))  # noqa: S608
+
+    (message,) = (await api.get(MESSAGES))["data"]
+
+    assert "unknown" == message["error"]["class"]
+    assert (await api.get(f"{MESSAGES}/{message['id']}"))["error"] == message["error"]
+
+
 async def test_a_receipt_after_a_failure_is_a_conflict_without_an_error(api: Api, database_url: str) -> None:
     await tell(database_url, report("c1", Status.REJECTED, word="E102", error=ErrorClass.CARRIER_ERROR))
     await tell(database_url, report("c1", Status.DELIVERED, word="N202", delivered_as="sms"))

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
-from models.errors import SPECIFICITY, ErrorClass
+from models.errors import SPECIFICITY, class_of
 from models.status import FAILURE_BITS, OUTCOME, Outcome, conflict, delivered_as, status_of
 from receiver.read import shapes, views
 from receiver.read.records import by_ids
@@ -67,6 +67,6 @@ def _error(standing: Sequence[Row]) -> shapes.Error:
 
 
 def _rank(event: Row) -> tuple[int, bool, str, bool, str]:
-    rank = SPECIFICITY[ErrorClass(event.error_class)] if event.error_class else -1
+    rank = SPECIFICITY[class_of(event.error_class)] if event.error_class else -1
     code, text = event.provider_code, event.provider_message
     return -rank, code is None, code or "", text is None, text or ""

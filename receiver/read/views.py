@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from models.errors import ErrorClass, advice
+from models.errors import advice, class_of
 from models.status import OUTCOME, Outcome, conflict, correlation_of, delivered_as, status_of
 from receiver import segments
 from receiver.read import ids, shapes
@@ -111,7 +111,7 @@ def event(row: Row, of: Row | None, *, about: tuple[str, str] | None = None) -> 
 
 def error(error_class: str | None, code: str | None, text: str | None) -> shapes.Error:
     """A failure and what to do about it; one without a class is ``unknown``, never a guess."""
-    known = ErrorClass(error_class or ErrorClass.UNKNOWN)
+    known = class_of(error_class)
     advised = advice(known)
     return shapes.Error.model_validate(
         {
