@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 import pytest
 from starlette.responses import Response
 
+from receiver.providers import PROVIDERS
 from tests.support.installation import API_KEY, CHANNEL, THEM, US, installation
 from tests.support.media import PNG
 from tests.support.wire import wired
@@ -147,6 +148,19 @@ async def test_sinchs_times_have_their_most(database_url: str, pointer: str, day
     assert (202, 422) == (taken.status_code, refused.status_code)
     [error] = refused.json()["errors"]
     assert (pointer, f"sinch_mms takes at most {days} days from now") == (error["pointer"], error["detail"])
+
+
+async def test_a_send_that_names_no_end_is_waited_for_as_long_as_sinch_goes_on_trying(
+    database_url: str,
+) -> None:
+    async with wired(database_url, "sinch_mms", answering(200, SINCH_TAKEN)) as (home, wire):
+        sent = await home.send()
+        await home.until(sent["id"], "queued")
+
+    [call] = wire.sent
+    goes_on_trying = timedelta(days=3)
+    assert "mms-expiry-timestamp" not in call.json
+    assert goes_on_trying <= timedelta(seconds=PROVIDERS["sinch_mms"].report_window) <= goes_on_trying * 1.1
 
 
 @pytest.mark.parametrize(

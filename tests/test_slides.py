@@ -73,7 +73,8 @@ PICTURE, SOUND, FILM = ({"url": f"{FILES}/{KINDS[kind]}"} for kind in ("image", 
 
 @pytest.fixture
 async def home(database_url: str) -> AsyncIterator[Installation]:
-    async with installation(database_url, service_id="YOUR_CAMPAIGN_ID") as made:
+    keys: dict[str, Any] = {"service_id": "YOUR_CAMPAIGN_ID", "wire_reference": "client_reference"}
+    async with installation(database_url, **keys) as made:
         yield made
 
 
@@ -108,6 +109,7 @@ async def test_the_example_of_the_carriers_page_goes_out_as_it_stands_there(home
         subject="YOUR_SUBJECT_TEXT",
         fallback_text="TEXT_OF_FALLBACK_SMS",
         expires_at=ends,
+        client_reference="CLIENT_SUPPLIED_IDENTIFIER",
         options={
             "from-mask": "YOUR_MASK",
             "disable-fallback-sms-link": False,
@@ -120,7 +122,7 @@ async def test_the_example_of_the_carriers_page_goes_out_as_it_stands_there(home
         ],
     )
 
-    assert example == made | {"client-reference": "CLIENT_SUPPLIED_IDENTIFIER"}
+    assert example == made
 
 
 async def test_a_text_beside_a_file_stands_on_the_slide_of_that_file(home: Installation) -> None:
