@@ -28,6 +28,7 @@ async def shown() -> AsyncIterator[None]:
         return
     descriptor = int(given)
     os.set_blocking(descriptor, False)
+    _sign(descriptor)  # at once: whatever hangs from here on has given one, and is judged
     signs = asyncio.create_task(_give(descriptor))
     try:
         yield
@@ -39,9 +40,13 @@ async def shown() -> AsyncIterator[None]:
 
 async def _give(descriptor: int) -> None:
     while True:
-        with suppress(BlockingIOError):  # nobody has read for a long while
-            os.write(descriptor, b".")
         await asyncio.sleep(EVERY)
+        _sign(descriptor)
+
+
+def _sign(descriptor: int) -> None:
+    with suppress(BlockingIOError):  # nobody has read for a long while
+        os.write(descriptor, b".")
 
 
 class Signs:
