@@ -64,7 +64,9 @@ class Looking:
                 raise
             return file, None
         wrong = provider.judge(hosted)
-        if wrong is None and hosted.content_type:
+        # a type that the carrier takes, where it is only the way of serving that is wrong
+        typed = unknown and provider.judge(replace(hosted, chunked=False, length=1)) is None
+        if hosted.content_type and (wrong is None or typed):
             file = replace(file, content_type=hosted.content_type)
         return file, wrong
 

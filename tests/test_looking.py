@@ -159,12 +159,13 @@ async def test_a_file_that_its_server_does_not_have_is_refused(place: Place, cha
     assert [] == place.server.calls
 
 
-async def test_a_channel_may_be_warned_only_and_sends_all_the_same(place: Place) -> None:
-    place.server.files["/a.png"] = chunked
-    message = await place.sent("/a.png", "queued", channel="warn")
+@pytest.mark.parametrize("path", ["/a.png", "/3f1c9a"])
+async def test_a_channel_may_be_warned_only_and_sends_all_the_same(place: Place, path: str) -> None:
+    place.server.files[path] = chunked
+    message = await place.sent(path, "queued", channel="warn")
 
     [warning] = [event for event in message["timeline"] if event["type"] == "message.warning"]
-    assert {"image": {"url": f"{place.url}/a.png"}} == slide(place)
+    assert {"image": {"url": f"{place.url}{path}"}} == slide(place)
     assert (None, False, "sender") == (warning["status"], warning["effective"], warning["source"])
     assert "file 1 comes chunked" in warning["provider_message"]
 
