@@ -36,15 +36,19 @@ INVENTORY = """
         AND typname !~ '^_'
     UNION ALL SELECT 'stands ' || version_num FROM {schema}.alembic_version"""
 
+INFORMS = '"level": "info"'
+
 
 def alembic(*arguments: str, cwd: Path, **variables: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of ``alembic`` with *arguments*."""
+    """Exit code, standard output, and standard error but for lines that only inform (behind a pooler
+    there is one), of ``alembic`` with *arguments*."""
     command = [str(Path(sys.executable).with_name("alembic")), "-c", str(ROOT / "alembic.ini"), *arguments]
     ended = subprocess.run(  # noqa: S603
         command, cwd=cwd, env=commands.environment(**variables), text=True, stdin=subprocess.DEVNULL,
         capture_output=True, timeout=COMMAND, check=False,
     )  # fmt: skip
-    return ended.returncode, ended.stdout, ended.stderr
+    errors = ended.stderr.splitlines(keepends=True)
+    return ended.returncode, ended.stdout, "".join(line for line in errors if INFORMS not in line)
 
 
 def done(*arguments: str, cwd: Path, **variables: str) -> str:
