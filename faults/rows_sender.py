@@ -16,7 +16,7 @@ from faults.ports import free_port
 from faults.rows import Result, Run, row
 from faults.traffic import CHANNEL
 
-API_KEY = "the carrier's key"
+API_KEY = "the-carriers-key"
 #: messages of each step
 MESSAGES = 40
 #: seconds for a lease to run out (45 at most), to be noticed, and for the sends that follow
