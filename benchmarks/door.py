@@ -1,4 +1,4 @@
-"""What the carriers' door costs as raw ASGI, and behind a route of Starlette: ``python -m benchmarks.door``.
+"""Measures the carriers' door as raw ASGI and behind a route of Starlette: ``python -m benchmarks.door``.
 
 One report after the other goes through the receiver as ASGI, with a store that takes everything; the
 other way adds Starlette's routing, its `Request` and its `Response` to the same door. Both take turns, and
