@@ -58,6 +58,7 @@ CONFLICT_BITS = (
     | STATUS_BIT[Status.UNDELIVERED]
 )  # fmt: skip
 FAILURE_BITS = CONFLICT_BITS | STATUS_BIT[Status.EXPIRED]
+FAILURES = frozenset(status for status, bit in STATUS_BIT.items() if bit & FAILURE_BITS)
 
 OUTCOME = {
     Status.SCHEDULED: Outcome.PENDING,

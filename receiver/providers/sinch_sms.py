@@ -5,7 +5,7 @@ https://developers.sinch.com/docs/sms/api-reference/sms/tag/Webhooks; codes of t
 https://developers.sinch.com/docs/sms/smpp/error-codes. docs/providers/sinch_sms.md says what was inferred.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -25,47 +25,16 @@ from models.events import (
     Submission,
     Unreadable,
 )
-from models.status import FAILURE_BITS, STATUS_BIT, Status
+from models.status import FAILURES, Status
 from receiver.config import ChannelSettings
-from receiver.providers import answers, reading, shape, sinch_signature, sinch_sms_request
+from receiver.providers import answers, reading, shape, sinch_signature, sinch_sms_codes, sinch_sms_request
 from receiver.providers.base import CALLBACK_KEY, MEDIA_CHECK, Provider
 from receiver.providers.reading import identifier, moment, number, sentence, stripped, word
 from receiver.providers.sinch_sms_inbound import inbound
 
 DAY = 86400
-FAILURES = frozenset(status for status, bit in STATUS_BIT.items() if bit & FAILURE_BITS)
 
 Fields = Mapping[str, Any]
-
-#: From 400 on codes of Sinch itself, below those of the networks; then words of a status, for failures whose
-#: code says nothing, and what the API answers to a batch that it refuses.
-_CLASSES = {
-    ErrorClass.HANDSET_UNREACHABLE: "153 158 159 201-203 210 417",
-    ErrorClass.UNKNOWN_SUBSCRIBER: "100 150 200 205",
-    ErrorClass.INVALID_NUMBER: "300-302 illegal_number_type unknown_group",
-    ErrorClass.UNSUPPORTED_BY_RECIPIENT: "101 152 154 204 206 212 416",
-    ErrorClass.RECIPIENT_BLOCKED: "16 61 151 254-257",
-    ErrorClass.SPAM_FILTERED: "15 62",
-    ErrorClass.CONTENT_REJECTED: "66 67 405 syntax_invalid_json syntax_invalid_parameter_format "
-    "syntax_constraint_violation",
-    ErrorClass.CONTENT_TOO_LARGE: "411",
-    ErrorClass.MEDIA_ERROR: "414",
-    ErrorClass.SENDER_NOT_ALLOWED: "60 310-312 410 unknown_campaign",
-    ErrorClass.THROTTLED: "360",
-    ErrorClass.QUOTA_EXCEEDED: "64",
-    ErrorClass.NO_ROUTE: "1-14 17 65 402 412",
-    ErrorClass.EXPIRED: "406 expired",
-    ErrorClass.CARRIER_ERROR: "19 63 77 102-113 155-157 160-163 207-209 211 213-216 404 408 415 418",
-    ErrorClass.PROVIDER_OUTAGE: "18 40 50-56 70-76 403",
-    ErrorClass.ACCOUNT_PROBLEM: "413 blocked_account missing_callback_url",
-    ErrorClass.CANCELED: "407 cancelled canceled",
-}
-
-
-def _codes(listed: str) -> Iterator[str]:
-    for code in listed.split():
-        first, _, last = code.partition("-")
-        yield from map(str, range(int(first), int(last) + 1)) if last else [code]
 
 
 class SinchSms(Provider):
@@ -95,7 +64,7 @@ class SinchSms(Provider):
         "cancelled": Status.CANCELED, "canceled": Status.CANCELED,
         "unknown": Status.UNCONFIRMED,  # the network took it and sent no receipt that could be read
     }  # fmt: skip
-    errors = {code: error for error, codes in _CLASSES.items() for code in _codes(codes)}
+    errors = sinch_sms_codes.ERRORS
 
     def misconfigured(self, channel: ChannelSettings) -> str | None:
         return sinch_sms_request.misconfigured(channel)

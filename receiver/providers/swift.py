@@ -27,7 +27,7 @@ from models.events import (
     Submission,
     Unreadable,
 )
-from models.status import FAILURE_BITS, STATUS_BIT, Status
+from models.status import FAILURES, Status
 from receiver.config import ChannelSettings
 from receiver.phone import international
 from receiver.providers import answers, reading, swift_codes, swift_parts, swift_request
@@ -36,7 +36,6 @@ from receiver.providers.reading import identifier, message_text, moment, number,
 
 Fields = Mapping[str, Any]
 
-FAILURES = frozenset(status for status, bit in STATUS_BIT.items() if bit & FAILURE_BITS)
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.IGNORECASE)
 
 

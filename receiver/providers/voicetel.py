@@ -24,7 +24,7 @@ from models.events import (
     Submission,
     Unreadable,
 )
-from models.status import FAILURE_BITS, STATUS_BIT, Status
+from models.status import FAILURES, Status
 from receiver.config import ChannelSettings
 from receiver.providers import (
     answers,
@@ -39,8 +39,6 @@ from receiver.providers.base import MEDIA_CHECK, Provider
 from receiver.providers.reading import identifier, inner, keyed, sentence, word
 from receiver.providers.voicetel_answer import Refusal
 from receiver.providers.voicetel_fields import Fields, opened, our_numbers
-
-FAILURES = frozenset(status for status, bit in STATUS_BIT.items() if bit & FAILURE_BITS)
 
 _TELL_US = "name the carrier's keys in the channel's `fields`"
 #: the words of an SMPP receipt, then those that carriers write out
