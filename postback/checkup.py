@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from models.events import Call
+from models.sends import Call
 from receiver import masking, sendable
 from receiver.config import ChannelSettings, Settings
 from receiver.http import AnswerLost, Client, NotSent

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from models.events import Call
+from models.sends import Call
 from postback import practice
 from postback.start import using
 from receiver import auth

@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 from uuid_utils.compat import uuid7
 
-from models.events import Submission
+from models.sends import Submission
 from models.status import STATUS_BIT, Status
 from receiver import attachments, slides
 from receiver.config import ChannelSettings

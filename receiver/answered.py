@@ -8,7 +8,8 @@ address and headers may hold credentials.
 from enum import StrEnum
 from urllib.parse import parse_qs, urlencode
 
-from models.events import Answer, Event, Request, Unreadable
+from models.events import Event, Request, Unreadable
+from models.sends import Answer
 from receiver.config import ChannelSettings
 from receiver.providers.base import Provider
 

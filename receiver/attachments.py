@@ -8,7 +8,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from models import File
-from models.events import OutgoingMedia, StoredFile
+from models.sends import OutgoingMedia, StoredFile
 from receiver import addresses
 from receiver.addresses import Forbidden
 from receiver.auth import Channels, scope_of

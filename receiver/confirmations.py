@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from uuid_utils.compat import uuid7
 
-from models.events import Submission
+from models.sends import Submission
 from receiver.config import ChannelSettings, Settings
 from receiver.our_numbers import numbers
 from receiver.providers import PROVIDERS

@@ -12,7 +12,12 @@ from uuid import UUID
 import orjson
 
 from models.errors import SPECIFICITY, ErrorClass
-from models.events import Event, Inbound, Report, TemplateReport
+from models.events import (
+    Event,
+    Inbound,
+    Report,
+    TemplateReport,
+)
 from models.reference import FOREIGN_REFERENCE, NAMELESS_REPORT, TIMED_INBOUND, UNTIMED_INBOUND
 from models.status import CORRELATION_BIT, STATUS_BIT, Correlation, Status, bits
 from receiver.keywords import Meaning, Verdict, verdict

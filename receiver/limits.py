@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from models.events import Problem as Broken
-from models.events import Submission
+from models.sends import Problem as Broken
+from models.sends import Submission
 from receiver.config import ChannelSettings
 from receiver.problems import FieldError, Problem
 from receiver.providers.base import Provider

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from models.events import Submission
+from models.sends import Submission
 from receiver import phone, routing
 from receiver.config import ChannelSettings, Settings
 from receiver.our_numbers import OurNumbers, is_nameless, numbers

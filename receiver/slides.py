@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from models.events import Slide
+from models.sends import Slide
 from receiver.problems import Code, FieldError, Problem
 from receiver.providers.base import Provider
 from receiver.requests import MediaSource, ReplyRequest, TemplateRequest

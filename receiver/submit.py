@@ -7,7 +7,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from models.events import Submission
+from models.sends import Submission
 from receiver import limits, phone, recipients, routing, slides
 from receiver.accepted import Accepted, Content
 from receiver.attachments import Attachments

@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col, insert, select
 
 from models import Outbox, Template
-from models.events import OutgoingMedia, Submission, TemplateState
+from models.events import TemplateState
+from models.sends import OutgoingMedia, Submission
 from receiver import slides
 from receiver.auth import Channels
 from receiver.db import snapshot

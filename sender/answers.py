@@ -11,7 +11,8 @@ import orjson
 import structlog
 from uuid_utils.compat import uuid7
 
-from models.events import Answer, Event, Request
+from models.events import Event, Request
+from models.sends import Answer
 from receiver import answered
 from receiver.answered import Asked
 from receiver.commit import Unavailable

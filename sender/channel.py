@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from models.errors import ErrorClass
-from models.events import Fate, Outcome
+from models.sends import Fate, Outcome
 from receiver.commit import Unavailable
 from receiver.config import ChannelSettings
 from receiver.metrics.definitions import CALLS

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from models.errors import ErrorClass
-from models.events import OutgoingMedia, StoredFile, Submission
+from models.sends import OutgoingMedia, StoredFile, Submission
 from receiver.config import ChannelSettings, Network
 from receiver.http import NotSent, Unfetchable, fetch
 from receiver.media import LARGEST, Store, type_of

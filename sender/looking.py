@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic
 
-from models.events import Hosted, OutgoingMedia, Submission
+from models.sends import Hosted, OutgoingMedia, Submission
 from receiver.config import ChannelSettings, Network
 from receiver.http import Gone, Hopeless, NotSent, Unfetchable, look
 from receiver.providers.base import MEDIA_CHECK, Provider

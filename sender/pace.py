@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from models.events import Answer, Call
+from models.sends import Answer, Call
 from receiver import db
 from receiver.config import ChannelSettings, Settings
 from receiver.http import Client

@@ -3,7 +3,8 @@
 import asyncio
 from datetime import timedelta
 
-from models.events import Event, Outcome
+from models.events import Event
+from models.sends import Outcome
 from receiver import db
 from receiver.answered import Asked
 from receiver.config import ChannelSettings, Settings

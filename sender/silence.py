@@ -14,8 +14,8 @@ import asyncpg
 import structlog
 from uuid_utils.compat import uuid7
 
-from models.events import Call
 from models.reference import INTERNAL
+from models.sends import Call
 from models.status import Status, bits
 from receiver import db, sendable
 from receiver.answered import Asked

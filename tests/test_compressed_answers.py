@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.events import Answer, Call
+from models.sends import Answer, Call
 from receiver.http import AnswerLost, Client
 from receiver.http.calls import LARGEST_ANSWER
 from tests.support.sockets import serving

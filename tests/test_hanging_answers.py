@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from models.events import Answer, Call, Fate
+from models.sends import Answer, Call, Fate
 from receiver.http import AnswerLost, Client, Poster, calls, posts
 from receiver.providers import PROVIDERS
 from tests.support.patience import PATIENCE

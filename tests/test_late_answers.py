@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from models.events import Fate, Outcome
+from models.sends import Fate, Outcome
 from models.status import Status
 from receiver import spool
 from receiver.db import Connection

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from uuid_utils.compat import uuid7
 
-from models.events import Problem as Broken
-from models.events import Submission
+from models.sends import Problem as Broken
+from models.sends import Submission
 from receiver import limits
 from receiver.config import ChannelSettings
 from receiver.problems import Problem

@@ -12,7 +12,8 @@ import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
-from models.events import Fate, Inbound, Outcome, TemplateReport, TemplateState
+from models.events import Inbound, TemplateReport, TemplateState
+from models.sends import Fate, Outcome
 from models.status import CONFLICT_BITS, FAILURE_BITS, SUCCESS_BITS
 from receiver.config import settings
 from receiver.erase import Erase

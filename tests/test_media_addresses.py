@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 
-from models.events import OutgoingMedia, StoredFile, Submission
+from models.sends import OutgoingMedia, StoredFile, Submission
 from receiver import masking, secrets
 from receiver.forward import letters
 from receiver.forward.letters import Letter, Letters

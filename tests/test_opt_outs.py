@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 
 from models.errors import ErrorClass
-from models.events import Event, Fate, Outcome, Report
+from models.events import Event, Report
+from models.sends import Fate, Outcome
 from models.status import Status
 from receiver.auth import create_key
 from receiver.config import ConfigError, settings

@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 
 from models.errors import ErrorClass
-from models.events import Fate, Inbound, Outcome, Report
+from models.events import Inbound, Report
+from models.sends import Fate, Outcome
 from models.status import Status
 from receiver.confirmations import Confirmation
 from receiver.ingest import Ingest

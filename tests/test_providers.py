@@ -11,7 +11,8 @@ import orjson
 import pytest
 
 from models.errors import ErrorClass, advice
-from models.events import Fate, Unreadable
+from models.events import Unreadable
+from models.sends import Fate
 from models.status import Status
 from receiver.providers.base import Provider
 from tests.support.cases import (

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 import structlog
 
-from models.events import Call
+from models.sends import Call
 from postback import logs
 from receiver import sendable
 from receiver.db import statement_errors

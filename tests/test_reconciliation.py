@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from models.events import Fate, Outcome
+from models.sends import Fate, Outcome
 from models.status import Status
 from receiver.outbox import Outbox, Settlement
 from sender import silence

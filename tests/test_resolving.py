@@ -8,7 +8,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from models.events import Call
+from models.sends import Call
 from receiver.http import Client, NotSent, Poster, resolving
 from tests.support.names import resolve
 from tests.support.sockets import serving

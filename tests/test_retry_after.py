@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.events import Answer, Fate
+from models.sends import Answer, Fate
 from receiver import retry_after
 from receiver.providers.base import Provider
 from tests.support.cases import each_provider

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from models.events import Call
+from models.sends import Call
 from receiver.http import AnswerLost, Client, NotSent, Poster, Unfetchable, connecting, fetch
 from tests.support.names import resolve
 from tests.support.sockets import serving

@@ -6,7 +6,7 @@ from uuid import UUID
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from models.events import OutgoingMedia, Submission
+from models.sends import OutgoingMedia, Submission
 from receiver.config import ChannelSettings
 from receiver.providers.sinch_mms import SinchMms
 from receiver.providers.sinch_mms_slides import slides

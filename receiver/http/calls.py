@@ -9,7 +9,8 @@ from typing import Self
 
 import httpx
 
-from models.events import Answer, Call, Unreadable
+from models.events import Unreadable
+from models.sends import Answer, Call
 from receiver.compression import unpacked
 from receiver.http import bodies
 from receiver.http.connecting import CONNECT_DEADLINE, Connections

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import httpx
 
-from models.events import Hosted
+from models.sends import Hosted
 from receiver.addresses import Forbidden, Insecure, Network
 from receiver.http.connecting import Connections
 from receiver.http.failures import Hopeless, Unfetchable, said

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from models.events import Fate
+from models.sends import Fate
 from receiver import masking
 from receiver.metrics.instruments import OTHER, BoundedCounter, Counter, Gauge, Histogram, Instrument, by_name
 

@@ -8,7 +8,8 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from models.errors import SPECIFICITY, ErrorClass
-from models.events import Fate, Outcome, TemplateState
+from models.events import TemplateState
+from models.sends import Fate, Outcome
 from models.status import Status, bits
 from receiver.correlate import key
 from receiver.rows import EventRow, SettledRow, TemplateRow

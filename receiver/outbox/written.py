@@ -13,7 +13,7 @@ import orjson
 from uuid_utils.compat import uuid7
 
 from models.errors import ErrorClass
-from models.events import Fate, Outcome
+from models.sends import Fate, Outcome
 from models.status import Status
 from receiver.outbox.settlement import Settlement
 from receiver.rows import PayloadRow

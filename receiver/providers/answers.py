@@ -1,7 +1,7 @@
 """What every HTTP answer says, whatever the carrier: its status, and when to come again."""
 
 from models.errors import ErrorClass
-from models.events import Answer, Fate, Outcome
+from models.sends import Answer, Fate, Outcome
 from models.status import Status
 from receiver import retry_after
 

@@ -6,18 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from models.errors import ErrorClass
-from models.events import (
+from models.events import Event, Request, Unreadable
+from models.sends import (
     Answer,
     Call,
-    Event,
     Fate,
     Hosted,
     Outcome,
     OutgoingMedia,
     Problem,
-    Request,
     Submission,
-    Unreadable,
 )
 from models.status import Status
 from receiver.config import ChannelSettings

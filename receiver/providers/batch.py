@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from models.events import Fate, Outcome
+from models.sends import Fate, Outcome
 from receiver.providers.reading import word
 
 #: a message's recipient, and the id that the carrier gave it

@@ -13,16 +13,18 @@ import orjson
 
 from models.errors import ErrorClass
 from models.events import (
-    Answer,
-    Call,
     Event,
     Inbound,
-    Outcome,
-    Problem,
     Report,
     Request,
-    Submission,
     Unreadable,
+)
+from models.sends import (
+    Answer,
+    Call,
+    Outcome,
+    Problem,
+    Submission,
 )
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings

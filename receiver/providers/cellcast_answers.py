@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from models.errors import ErrorClass
-from models.events import Answer, Fate, Outcome, Unreadable
+from models.events import Unreadable
+from models.sends import Answer, Fate, Outcome
 from models.status import Status
 from receiver.providers import answers, batch, reading
 from receiver.providers.cellcast_common import REGION

@@ -4,7 +4,12 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterator
 
-from models.events import Call, OutgoingMedia, Problem, Submission
+from models.sends import (
+    Call,
+    OutgoingMedia,
+    Problem,
+    Submission,
+)
 from receiver.config import ChannelSettings
 from receiver.providers import checks, multipart, reading
 from receiver.providers.base import Provider

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from models.events import Problem, Submission
+from models.sends import Problem, Submission
 from receiver import segments
 from receiver.providers import checks, multipart
 from receiver.providers.cellcast_common import numbers, sender, sender_problems, upload

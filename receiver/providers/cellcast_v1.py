@@ -11,18 +11,20 @@ from urllib.parse import quote
 
 from models.errors import ErrorClass
 from models.events import (
+    Event,
+    Inbound,
+    Report,
+    Request,
+    Unreadable,
+)
+from models.sends import (
     Answer,
     Call,
-    Event,
     Fate,
-    Inbound,
     Outcome,
     OutgoingMedia,
     Problem,
-    Report,
-    Request,
     Submission,
-    Unreadable,
 )
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings

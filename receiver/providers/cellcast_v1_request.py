@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from models.events import Problem, Submission
+from models.sends import Problem, Submission
 from receiver.providers import checks, multipart, reading
 from receiver.providers.cellcast_common import numbers, sender, sender_problems, upload
 

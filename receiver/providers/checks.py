@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from models.events import OutgoingMedia, Problem
+from models.sends import OutgoingMedia, Problem
 from receiver.providers import reading
 
 #: an option's name -> what it must be, in words, and whether a value is that

@@ -14,21 +14,23 @@ import orjson
 
 from models.errors import ErrorClass
 from models.events import (
-    Answer,
-    Call,
     Event,
-    Fate,
-    Hosted,
     Inbound,
     MediaPart,
-    Outcome,
-    Problem,
     Report,
     Request,
-    Submission,
     TemplateReport,
     TemplateState,
     Unreadable,
+)
+from models.sends import (
+    Answer,
+    Call,
+    Fate,
+    Hosted,
+    Outcome,
+    Problem,
+    Submission,
 )
 from models.status import FAILURES, Status
 from receiver.config import ChannelSettings

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from models.events import Problem, Submission
+from models.sends import Problem, Submission
 from receiver import phone
 from receiver.config import ChannelSettings
 from receiver.providers import checks, reading, sinch_mms_slides

@@ -7,7 +7,13 @@ to a request that breaks the rule (https://developers.sinch.com/docs/mms/api-ref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from models.events import Hosted, OutgoingMedia, Problem, Slide, Submission
+from models.sends import (
+    Hosted,
+    OutgoingMedia,
+    Problem,
+    Slide,
+    Submission,
+)
 from receiver.providers import checks, reading
 
 CARRIER = "Sinch MMS"

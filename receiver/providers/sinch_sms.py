@@ -14,16 +14,18 @@ import orjson
 from models.errors import ErrorClass
 from models.events import (
     EVERY,
+    Event,
+    Report,
+    Request,
+    Unreadable,
+)
+from models.sends import (
     Answer,
     Call,
-    Event,
     Fate,
     Outcome,
     Problem,
-    Report,
-    Request,
     Submission,
-    Unreadable,
 )
 from models.status import FAILURES, Status
 from receiver.config import ChannelSettings

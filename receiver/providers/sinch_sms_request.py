@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from models.events import Problem, Submission
+from models.sends import Problem, Submission
 from receiver.config import ChannelSettings
 from receiver.providers import checks, reading
 from receiver.providers.base import CALLBACK_KEY

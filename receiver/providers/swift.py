@@ -15,17 +15,19 @@ import orjson
 
 from models.errors import ErrorClass
 from models.events import (
-    Answer,
-    Call,
     Event,
-    Fate,
     Inbound,
-    Outcome,
-    Problem,
     Report,
     Request,
-    Submission,
     Unreadable,
+)
+from models.sends import (
+    Answer,
+    Call,
+    Fate,
+    Outcome,
+    Problem,
+    Submission,
 )
 from models.status import FAILURES, Status
 from receiver.config import ChannelSettings

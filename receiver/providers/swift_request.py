@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from models.events import OutgoingMedia, Problem, Submission
+from models.sends import OutgoingMedia, Problem, Submission
 from receiver.providers import reading
 
 LONGEST_TEXT = 4096

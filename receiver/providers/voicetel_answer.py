@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from models.events import Answer
+from models.sends import Answer
 from receiver.providers import reading
 from receiver.providers.reading import inner, sentence, word
 

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from models.events import Call, Problem, Submission
+from models.sends import Call, Problem, Submission
 from receiver.config import ChannelSettings
 from receiver.providers import checks
 from receiver.providers.reading import joined

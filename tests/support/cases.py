@@ -13,15 +13,17 @@ from uuid import UUID
 import pytest
 
 from models.events import (
-    Answer,
-    Call,
     Event,
     Inbound,
-    OutgoingMedia,
     Report,
     Request,
-    Submission,
     TemplateReport,
+)
+from models.sends import (
+    Answer,
+    Call,
+    OutgoingMedia,
+    Submission,
 )
 from receiver.config import ChannelSettings
 from receiver.providers import PROVIDERS

@@ -10,7 +10,8 @@ import asyncpg
 import orjson
 from uuid_utils.compat import uuid7
 
-from models.events import Event, Fate, Outcome, Report, Request
+from models.events import Event, Report, Request
+from models.sends import Fate, Outcome
 from models.status import STATUS_BIT, Status
 from receiver import partitions
 from receiver.config import ChannelSettings

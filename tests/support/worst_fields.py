@@ -10,7 +10,8 @@ from uuid import UUID
 import orjson
 from starlette.requests import Request as HttpRequest
 
-from models.events import Answer, Request, Submission, Unreadable
+from models.events import Request, Unreadable
+from models.sends import Answer, Submission
 from postback import logs
 from receiver import callers, correlate, keywords, masking, media, phone, problems, retry_after, segments
 from receiver.api import OPERATIONS, ranges, reading
