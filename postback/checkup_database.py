@@ -11,6 +11,7 @@ from postback.checkup import Finding, failure, ok, size, span, warning
 from receiver import db, migrate, partitions, secrets, sql
 from receiver.config import ConfigError, Settings
 from receiver.db import Connection
+from receiver.id_times import moment_of
 from receiver.janitor import SPACING, TURN
 from receiver.retention import SWEEPS, Cutoffs
 
@@ -172,8 +173,8 @@ async def _kept(connection: Connection, settings: Settings, now: datetime) -> Fi
             oldest = await connection.fetchval(
                 f'SELECT {key} FROM "{settings.db_schema}"."{sweep.table}" ORDER BY {key} LIMIT 1'  # noqa: S608
             )
-            if oldest is not None and partitions.moment_of(oldest) < cutoff - TARDY:
-                overdue.append(f"{sweep.table} ({partitions.moment_of(oldest):%Y-%m-%d})")
+            if oldest is not None and moment_of(oldest) < cutoff - TARDY:
+                overdue.append(f"{sweep.table} ({moment_of(oldest):%Y-%m-%d})")
     due = await connection.fetchval(
         f'SELECT due FROM "{settings.db_schema}".rate WHERE channel = $1',  # noqa: S608
         TURN,

@@ -17,7 +17,7 @@ from models.events import Request
 from receiver.callers import Caller, authentic
 from receiver.config import ChannelSettings
 from receiver.db import Connection
-from receiver.partitions import first_id
+from receiver.id_times import first_id
 from receiver.providers.base import Provider
 from receiver.secrets import Secrets
 from receiver.sql import qualified

@@ -19,6 +19,7 @@ from uuid import UUID
 import asyncpg
 
 from receiver.db import Connection
+from receiver.id_times import first_id, moment_of
 
 Result = TypeVar("Result")
 
@@ -58,16 +59,6 @@ class Partition:
     @property
     def name(self) -> str:
         return f"{self.table}_p_{self.begin:%Y%m}"
-
-
-def first_id(moment: datetime) -> UUID:
-    """The lowest UUIDv7 of *moment* (UTC, millisecond precision)."""
-    return UUID(int=(int(moment.timestamp() * 1000) << 80))
-
-
-def moment_of(uuid: UUID) -> datetime:
-    """When the UUIDv7 *uuid* was made, by the clock of its maker."""
-    return datetime.fromtimestamp((uuid.int >> 80) / 1000, UTC)
 
 
 def months(now: datetime, ahead: int = MONTHS_AHEAD) -> Iterator[datetime]:

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from receiver.config import Retention
-from receiver.partitions import Partition, first_id, months
+from receiver.id_times import first_id
+from receiver.partitions import Partition, months
 
 Kind = Literal["payloads", "bodies", "messages", "idempotency", "deliveries"]
 

@@ -16,9 +16,9 @@ from sqlmodel import col
 
 from models import ApiKey, File, OptOutEntry, Payload, SecretKeyCheck, Subscriber, Template
 from receiver.config import Settings
+from receiver.id_times import first_id
 from receiver.media.files import made_with
 from receiver.media.links import FOR_CARRIERS, STEP
-from receiver.partitions import first_id
 from receiver.secrets import Secrets, Undecryptable
 from receiver.subscribers import PURPOSE
 

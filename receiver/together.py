@@ -6,7 +6,7 @@ from hashlib import sha256
 from uuid import UUID
 
 from receiver.correlate import Rows
-from receiver.partitions import first_id
+from receiver.id_times import first_id
 from receiver.rows import InboundRow
 
 #: payloads taken together at most: a transaction that is taken back holds its messages' locks until then

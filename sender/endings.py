@@ -16,9 +16,9 @@ from models.status import Status
 from receiver import db
 from receiver.config import ChannelSettings, Settings
 from receiver.db import Connection
+from receiver.id_times import first_id
 from receiver.intervene import decision
 from receiver.outbox import PATIENCE
-from receiver.partitions import first_id
 from receiver.sql import qualified
 from receiver.waiting import Waiting
 

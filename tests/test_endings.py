@@ -13,9 +13,9 @@ from uuid_utils.compat import uuid7
 from postback import checkup_database
 from receiver.channel_checks import providers_of
 from receiver.config import ConfigError, Settings, settings
+from receiver.id_times import first_id
 from receiver.metrics import questions
 from receiver.metrics.questions import Questions
-from receiver.partitions import first_id
 from sender import endings, loop
 from sender.endings import Endings
 from tests.support.beds import connect

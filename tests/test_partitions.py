@@ -12,8 +12,9 @@ from uuid_utils.compat import uuid7
 
 from models.events import Inbound
 from receiver import migrate, partitions
+from receiver.id_times import first_id
 from receiver.ingest import Arrival, Ingest
-from receiver.partitions import Busy, Partition, first_id
+from receiver.partitions import Busy, Partition
 from receiver.sources import Source
 from tests.support.beds import connect
 from tests.support.idle import Idle, idle

@@ -11,7 +11,7 @@ from sqlalchemy import ARRAY, ColumnElement, Text, Uuid, bindparam
 from models.errors import ErrorClass
 from models.status import Outcome, Status
 from receiver.auth import Channels
-from receiver.partitions import first_id
+from receiver.id_times import first_id
 from receiver.read import ids
 from receiver.read.filters import MessageFilters, spellings_in
 
