@@ -81,9 +81,8 @@ class Replies:
             gone = sender or f"the channel {last!r}"
             raise _refused(Code.UNKNOWN_CHANNEL, f"No channel is configured any more for {gone}.")
         try:
-            return routing.choose(
-                owners, self._providers, self._ours, name=None, sender=sender, recipient=contact, kind=kind
-            )
+            criteria = routing.Criteria(kind, sender=sender, recipient=contact)
+            return routing.choose(owners, self._providers, self._ours, criteria)
         except Problem as problem:
             raise _refused(problem.code, problem.detail) from None
 

@@ -1,6 +1,7 @@
 """Which channel a send takes: the one it names, else its sender's, else the one of the recipient's region."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from receiver import phone, sendable
 from receiver.config import ChannelSettings
@@ -9,22 +10,29 @@ from receiver.problems import invalid
 from receiver.providers.base import Provider
 
 
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """A send, as far as its channel depends on it: *name* is that of the channel, *kind* is ``sms`` or ``mms``.
+    Unless it is to be *exactly* that, a text goes as an MMS where a carrier has nothing else."""
+
+    kind: str
+    name: str | None = None
+    sender: str | None = None
+    recipient: str | None = None
+    exactly: bool = False
+
+
 def choose(
     channels: Mapping[str, ChannelSettings],
     providers: Mapping[str, Provider],
     ours: OurNumbers,
-    *,
-    name: str | None,
-    sender: str | None,
-    recipient: str | None,
-    kind: str,
-    exactly: bool = False,
+    criteria: Criteria,
 ) -> ChannelSettings:
-    """Returns the channel, of *channels*, for a send of *kind* (``sms`` or ``mms``). Raises ``Problem``.
-    Unless it is to be *exactly* that, a text goes as an MMS where a carrier has nothing else.
+    """Returns the channel, of *channels*, for a send by *criteria*. Raises ``Problem``.
 
-    What goes out from a number that some of them list goes on one of those, unless another one is named.
+    A send from a number that some of them list goes on one of those, unless another one is named.
     """
+    name, sender, kind, exactly = criteria.name, criteria.sender, criteria.kind, criteria.exactly
     if name is not None:
         chosen = channels.get(name)
         if chosen is None:
@@ -38,8 +46,8 @@ def choose(
     able = [c for c in channels.values() if kind in _carried(providers[c.provider], exactly=exactly)]
     owners = ours.owners(sender) & channels.keys()
     candidates = [c for c in able if c.name in owners] if owners else able
-    if len(candidates) > 1 and recipient is not None:
-        here = phone.region(recipient)
+    if len(candidates) > 1 and criteria.recipient is not None:
+        here = phone.region(criteria.recipient)
         candidates = [c for c in candidates if here in _regions(c)] or candidates
     if len(candidates) == 1:
         return candidates[0]

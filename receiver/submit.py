@@ -87,9 +87,7 @@ class Submit:
         self, request: TemplateRequest, *, scope: str, channels: frozenset[str] | None, base: str = ""
     ) -> UUID:
         """Queues a message to be stored with its carrier; answers with its id. Raises ``Problem``."""
-        channel = self._channel(
-            self._usable(channels), name=request.channel, sender=None, recipient=None, kind="mms"
-        )
+        channel = self._channel(self._usable(channels), routing.Criteria("mms", name=request.channel))
         provider = self._providers[channel.provider]
         if not provider.saves_templates:
             raise invalid("/channel", f"{provider.name} stores no messages.", Code.CHANNEL_CANNOT)
@@ -137,14 +135,9 @@ class Submit:
             request = self._answering(request, reply, kind, channels)
         sender = self._sender(request, channels)
         name = request.channel or (template.channel if template else None)
-        channel = self._channel(
-            usable,
-            name=name,
-            sender=sender,
-            recipient=self._first(request),
-            kind=kind,
-            exactly=request.kind is not None,
-        )
+        exactly = request.kind is not None
+        criteria = routing.Criteria(kind, name, sender, self._first(request), exactly=exactly)
+        channel = self._channel(usable, criteria)
         if template and template.channel != channel.name:
             raise invalid("/template_id", f"The template belongs to the channel {template.channel!r}.")
         provider = self._providers[channel.provider]
@@ -196,29 +189,11 @@ class Submit:
         sender = {} if way.sender is None else {"from_": way.sender}
         return request.model_copy(update={"channel": way.channel, **sender})
 
-    def _channel(
-        self,
-        usable: Mapping[str, ChannelSettings],
-        *,
-        name: str | None,
-        sender: str | None,
-        recipient: str | None,
-        kind: str,
-        exactly: bool = False,
-    ) -> ChannelSettings:
+    def _channel(self, usable: Mapping[str, ChannelSettings], criteria: routing.Criteria) -> ChannelSettings:
         """Returns the channel, of *usable*, that takes the send. Raises ``Problem``."""
-        if name is None:
-            usable = routing.able(usable, self._providers, self._ours, sender)
-        channel = routing.choose(
-            usable,
-            self._providers,
-            self._ours,
-            name=name,
-            sender=sender,
-            recipient=recipient,
-            kind=kind,
-            exactly=exactly,
-        )
+        if criteria.name is None:
+            usable = routing.able(usable, self._providers, self._ours, criteria.sender)
+        channel = routing.choose(usable, self._providers, self._ours, criteria)
         routing.hold(channel, self._providers)
         return channel
 
