@@ -12,7 +12,7 @@ from receiver.providers.base import Provider
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """A send, as far as its channel depends on it: *name* is that of the channel, *kind* is ``sms`` or ``mms``.
+    """A send as far as its channel depends on it: *name* is the channel's, *kind* is ``sms`` or ``mms``.
     Unless it is to be *exactly* that, a text goes as an MMS where a carrier has nothing else."""
 
     kind: str
