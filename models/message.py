@@ -48,7 +48,7 @@ class Message(SQLModel, table=True):
 
 
 class MessageBody(SQLModel, table=True):
-    """What a message says, and everything else that no report touches. Kept as long as bodies are.
+    """The contents of a message, and everything else that no report touches. Kept as long as bodies are.
 
     ``slides`` are objects with the positions of their ``media`` and a ``text``, null where the send says
     nothing about what stands together.

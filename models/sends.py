@@ -46,7 +46,7 @@ class OutgoingMedia:
 
 @dataclass(frozen=True, slots=True)
 class Hosted:
-    """What the server of a file says of it: its type without parameters, in lower case, and its *length* in
+    """The words of a file's server about it: its type without parameters, in lower case, and its *length* in
     bytes, each None where it does not say; *chunked* where it sends it so (Transfer-Encoding)."""
 
     content_type: str | None = None
@@ -56,8 +56,8 @@ class Hosted:
 
 @dataclass(frozen=True, slots=True)
 class Slide:
-    """What is shown at once of an MMS: the files at these places among the submission's media, and a text.
-    *pointer* is the JSON pointer of where the caller said so, empty once that is no matter."""
+    """A part of an MMS that is shown at once: the files at these places among the submission's media, and a
+    text. *pointer* is the JSON pointer of where the caller said so, empty once that is no matter."""
 
     media: tuple[int, ...] = ()
     text: str | None = None
@@ -118,7 +118,7 @@ class Answer:
 
 
 class Fate(StrEnum):
-    """What became of a call."""
+    """The end of a call."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -129,7 +129,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an answer means. *status* is the rung the message reaches, *retry_after* is in seconds.
+    """The meaning of an answer. *status* is the rung the message reaches, *retry_after* is in seconds.
 
     *names_batch*: the ids name the whole call, so they are kept once per recipient. *results* holds, by
     recipient as it stands in the submission, what became of those whose fate differs from the rest.

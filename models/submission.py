@@ -70,7 +70,7 @@ class AwaitedReport(SQLModel, table=True):
 
 
 class Rate(SQLModel, table=True):
-    """When the next call of an account, or the next turn of what goes by turns, is due on database time."""
+    """The time, on the database's clock, of an account's next call or of another next turn."""
 
     __tablename__ = "rate"
     __table_args__ = table_args()

@@ -53,7 +53,7 @@ async def _on_database(url: str, schema: str, *, run: Callable[[Connection, str]
 
 
 def _is_relative() -> bool:
-    """Whether the revision to go to is counted from the one that is there (``+1``)."""
+    """Returns whether the revision to go to is counted from the one that is there (``+1``)."""
     return bool(re.search("[+-][0-9]+$", str(context.get_revision_argument())))
 
 

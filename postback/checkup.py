@@ -159,7 +159,7 @@ def channels(settings: Settings) -> Iterator[Finding]:
 
 
 def sending(settings: Settings) -> Iterator[Finding]:
-    """Which channels cannot send, and why."""
+    """Yields the channels that cannot send, with the reasons."""
     silent = [
         (channel.name, reason)
         for channel in settings.channels.values()

@@ -65,7 +65,8 @@ def public(address: Address) -> bool:
 
 
 def is_local_name(host: str) -> bool:
-    """Whether the name *host* is one of this machine or its network alone, as far as a name can say it."""
+    """Returns whether the name *host* is one of this machine or its network alone, as far as a name can say
+    it."""
     name = host.lower().rstrip(".")
     return "." not in name or name.endswith(_PRIVATE)
 

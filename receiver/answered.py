@@ -25,7 +25,7 @@ class Asked(StrEnum):
 
 
 def query(asked: Asked, answer: Answer, listed: str = "") -> str:
-    """What stands as the payload's query; *listed* is the list that was polled."""
+    """Returns the query of a polled payload; *listed* is the list that was polled."""
     return urlencode({"to": asked, "status": answer.status} | ({"list": listed} if listed else {}))
 
 

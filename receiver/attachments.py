@@ -38,8 +38,8 @@ class Attachments:
         channels: Channels,
         lasting: bool = False,
     ) -> tuple[OutgoingMedia, ...]:
-        """What the carrier is to fetch or to be given, of files *named* by their JSON pointers; nothing is
-        fetched or resolved here.
+        """Returns the files for the carrier to fetch or to be given, of those *named* by their JSON pointers;
+        nothing is fetched or resolved here.
 
         *base* is how a carrier on this machine reaches us. Addresses that are *lasting* have no end; others
         are made anew with each call (`sender.files`). A key with the name *scope* that is bound to *channels*

@@ -12,12 +12,7 @@ from uuid import UUID
 import orjson
 
 from models.errors import SPECIFICITY, ErrorClass
-from models.events import (
-    Event,
-    Inbound,
-    Report,
-    TemplateReport,
-)
+from models.events import Event, Inbound, Report, TemplateReport
 from models.reference import FOREIGN_REFERENCE, NAMELESS_REPORT, TIMED_INBOUND, UNTIMED_INBOUND
 from models.status import CORRELATION_BIT, STATUS_BIT, Correlation, Status, bits
 from receiver.keywords import Meaning, Verdict, verdict
@@ -75,8 +70,8 @@ def others_of(made: Iterable[Rows]) -> str:
 
 
 def _takes_a_number(row: EventRow) -> bool:
-    """Whether Postgres takes our number from an earlier message, to file what came in or an opt-out, or may
-    give it to one that went out without any."""
+    """Returns whether Postgres takes our number from an earlier message, to file what came in or an opt-out,
+    or may give it to one that went out without any."""
     return row.inbound == (row.our_number is None) or row.error_class == ErrorClass.OPTED_OUT
 
 

@@ -1,4 +1,4 @@
-"""How often an API key may ask: one second's worth of requests at once, and evenly after that."""
+"""The rate of an API key: one second's worth of requests at once, and evenly after that."""
 
 import math
 import time
@@ -14,7 +14,7 @@ REMEMBERED_KEYS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What is left of a key's rate after a request."""
+    """The rest of a key's rate after a request."""
 
     rate: int
     remaining: int

@@ -1,4 +1,4 @@
-"""Whom a send goes to: everybody once, however often and in whichever spelling somebody is named."""
+"""Recipients of a send: each person once, however often and in whichever spelling they are named."""
 
 from collections.abc import Mapping, Sequence
 

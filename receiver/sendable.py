@@ -1,4 +1,4 @@
-"""Whether a channel can send: what its carrier asks for, and the way to it."""
+"""Reasons why a channel cannot send: the credentials of its carrier, and the way to it."""
 
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
@@ -40,13 +40,15 @@ def misconfigured(
 
 
 def exposed(public_url: str, channels: Mapping[str, ChannelSettings], networks: Sequence[Network]) -> bool:
-    """Whether carriers would call at a public *public_url* over plain http, with tokens that all can read."""
+    """Returns whether carriers would call at a public *public_url* over plain http, with tokens that all can
+    read."""
     called = any(not channel.insecure for channel in channels.values())
     return called and in_clear(public_url, networks)
 
 
 def in_clear(url: str, networks: Sequence[Network]) -> bool:
-    """Whether *url* leads over plain http to an address that is not only this machine's or its network's."""
+    """Returns whether *url* leads over plain http to an address that is not only this machine's or its
+    network's."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

@@ -224,7 +224,8 @@ class Submit:
 
 
 def _kind(request: SendRequest) -> str:
-    """What *request* is sent as. Raises ``Problem`` where it asks for an SMS of what none can carry."""
+    """Returns the kind that *request* is sent as. Raises ``Problem`` where it asks for an SMS of what none
+    can carry."""
     contents = {"media": request.media, "slides": request.slides, "subject": request.subject}
     only_mms = [name for name, value in {**contents, "template_id": request.template_id}.items() if value]
     if request.kind == "sms" and only_mms:

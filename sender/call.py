@@ -7,12 +7,7 @@ from datetime import UTC, datetime
 import structlog
 
 from models.errors import ErrorClass
-from models.sends import (
-    Answer,
-    Call,
-    Fate,
-    Outcome,
-)
+from models.sends import Answer, Call, Fate, Outcome
 from models.status import Status
 from receiver import sendable
 from receiver.config import ChannelSettings

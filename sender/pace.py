@@ -1,4 +1,4 @@
-"""How fast an account may be called: one rate for all its channels, processes and purposes."""
+"""The pace of calls to an account: one rate for all its channels, processes and purposes."""
 
 import asyncio
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a carrier advises against is said in the answer to a send, and goes out all the same."""
+"""A send that its carrier advises against is warned of in the answer, and goes out all the same."""
 
 from typing import Any
 

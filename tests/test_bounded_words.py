@@ -7,12 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from models.events import (
-    Event,
-    Report,
-    TemplateReport,
-    Unreadable,
-)
+from models.events import Event, Report, TemplateReport, Unreadable
 from receiver.metrics import definitions
 from receiver.providers import reading
 from receiver.providers.base import Provider

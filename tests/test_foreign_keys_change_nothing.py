@@ -18,12 +18,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from models.errors import ErrorClass
-from models.events import (
-    Event,
-    Inbound,
-    Report,
-    Request,
-)
+from models.events import Event, Inbound, Report, Request
 from models.sends import Answer
 from models.status import Status
 from receiver import auth, spooled

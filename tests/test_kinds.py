@@ -1,4 +1,4 @@
-"""What a send goes out as: an SMS or an MMS, as its contents or the caller say."""
+"""The kind of a send: an SMS or an MMS, as its contents or the caller say."""
 
 from collections.abc import AsyncIterator
 from typing import Any

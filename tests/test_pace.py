@@ -1,4 +1,4 @@
-"""How often a carrier is called: one rate for an account, and rest after a refused poll."""
+"""The pace of calls to a carrier: one rate for an account, and rest after a refused poll."""
 
 import asyncio
 import time

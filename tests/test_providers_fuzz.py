@@ -11,12 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faults import fuzz_texts
-from models.events import (
-    Inbound,
-    Request,
-    TemplateReport,
-    Unreadable,
-)
+from models.events import Inbound, Request, TemplateReport, Unreadable
 from models.sends import Answer, Fate
 from receiver.providers import PROVIDERS
 from receiver.providers.base import Provider

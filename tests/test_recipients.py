@@ -1,4 +1,4 @@
-"""Whom a send goes to: everybody once, in the order in which they are first named."""
+"""Recipients of a send: each person once, in the order in which they are first named."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ async def sent(home: Installation, to: list[str], **fields: Any) -> list[dict[st
 
 
 async def numbers_on_the_wire(home: Installation) -> list[str]:
-    """Whom the carrier was told to write to, in all calls together."""
+    """Returns the recipients that the carrier was told, in all calls together."""
     found: list[str] = []
     for entry in await home.journal():
         to = entry["body"]["to"]

@@ -1,4 +1,4 @@
-"""What a send was asked for, and what went out, stands on its message wherever that is read."""
+"""A message shows the wishes of its send, and the content that went out, wherever it is read."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

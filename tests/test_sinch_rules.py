@@ -1,4 +1,4 @@
-"""How a send is laid out on the slides of a Sinch MMS, and what the practice carrier says to it."""
+"""The layout of a send on the slides of a Sinch MMS, and what the practice carrier says to it."""
 
 import json
 from uuid import UUID

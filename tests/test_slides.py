@@ -1,4 +1,4 @@
-"""What stands together on the slides of a Sinch MMS, as the send says and as the carrier gets it."""
+"""The slides of a Sinch MMS, as the send says and as the carrier gets it."""
 
 import json
 from collections.abc import AsyncIterator
@@ -79,7 +79,7 @@ async def home(database_url: str) -> AsyncIterator[Installation]:
 
 
 async def on_the_wire(home: Installation, **fields: Any) -> dict[str, Any]:
-    """What the carrier is sent for *fields*, a send without a text of its own."""
+    """Returns the call that the carrier is sent for *fields*, a send without a text of its own."""
     sent = await home.send(**{"text": None, **fields})
     await home.until(sent["id"], "queued", "sent", "delivered")
     [entry] = await home.journal()

@@ -1,4 +1,4 @@
-"""What a carrier's answer to a send becomes, read from the wire and shown by the API."""
+"""The meaning of a carrier's answer to a send, read from the wire and shown by the API."""
 
 from typing import Any
 

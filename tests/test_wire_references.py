@@ -1,4 +1,4 @@
-"""What goes out as our reference: it is shown, found by every look-up, and leads reports to their message."""
+"""The reference that goes out: it is shown, found by every look-up, and leads reports to their message."""
 
 import asyncio
 from typing import Any

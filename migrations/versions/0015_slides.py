@@ -1,4 +1,4 @@
-"""What stands together on the slides of an MMS."""
+"""The slides of an MMS: files and texts that stand together."""
 
 import sqlalchemy as sa
 from alembic import op

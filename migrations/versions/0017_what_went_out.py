@@ -1,4 +1,4 @@
-"""What went out as our reference, and the calls of a message."""
+"""The reference that went out, and the calls of a message."""
 
 import sqlalchemy as sa
 from alembic import op

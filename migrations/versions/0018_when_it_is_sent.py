@@ -1,4 +1,4 @@
-"""When the carrier says that it will send a message."""
+"""The time at which the carrier says that it will send a message."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -48,7 +48,7 @@ class ChannelSettings(BaseModel):
 
     @property
     def sends_app_reference(self) -> bool:
-        """Whether the app's own reference goes out, of messages that have one."""
+        """Returns whether the app's own reference goes out, of messages that have one."""
         return self.wire_reference == "client_reference"
 
     @property

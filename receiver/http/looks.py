@@ -1,4 +1,4 @@
-"""What the server of a file says of it, asked without fetching it."""
+"""Asks the server of a file about it without fetching it."""
 
 import asyncio
 import re

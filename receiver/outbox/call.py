@@ -10,12 +10,7 @@ import asyncpg
 import orjson
 from uuid_utils.compat import uuid7
 
-from models.sends import (
-    OutgoingMedia,
-    Slide,
-    StoredFile,
-    Submission,
-)
+from models.sends import OutgoingMedia, Slide, StoredFile, Submission
 
 #: how long a claim may wait for its turn, and a call for its answer (a call ends after 30 s, and so does the
 #: fetching of the files that go out inside it; a look at files that the carrier fetches ends after 8 s)

@@ -7,16 +7,7 @@ from typing import Any, ClassVar
 
 from models.errors import ErrorClass
 from models.events import Event, Request, Unreadable
-from models.sends import (
-    Answer,
-    Call,
-    Fate,
-    Hosted,
-    Outcome,
-    OutgoingMedia,
-    Problem,
-    Submission,
-)
+from models.sends import Answer, Call, Fate, Hosted, Outcome, OutgoingMedia, Problem, Submission
 from models.status import Status
 from receiver.config import ChannelSettings
 from receiver.providers import answers
@@ -134,8 +125,8 @@ class Provider(ABC):
         """The carrier's limits that *submission* breaks; nothing is queued while there is one."""
 
     def advise(self, submission: Submission, channel: ChannelSettings) -> list[Problem]:
-        """What the carrier advises against or does not promise, of a *submission* that breaks none of its
-        limits, to all of its ``recipients``: it is sent all the same."""
+        """Returns what the carrier advises against or does not promise, of a *submission* that breaks none of
+        its limits, to all of its ``recipients``: it is sent all the same."""
         return []
 
     @abstractmethod
@@ -156,8 +147,8 @@ class Provider(ABC):
         return None
 
     def polled(self, answer: Answer, channel: ChannelSettings, listed: str = "") -> tuple[list[Event], bool]:
-        """What a polled page of the list *listed* tells, and whether there is another one; *listed* is empty
-        for answers that an earlier version kept. Raises ``Unreadable``."""
+        """Returns the events of a polled page of the list *listed*, and whether there is another one;
+        *listed* is empty for answers that an earlier version kept. Raises ``Unreadable``."""
         raise Unreadable(f"{self.name} is not polled")
 
     def refusal(self, answer: Answer) -> Outcome | None:

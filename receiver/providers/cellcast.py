@@ -12,20 +12,8 @@ from urllib.parse import quote
 import orjson
 
 from models.errors import ErrorClass
-from models.events import (
-    Event,
-    Inbound,
-    Report,
-    Request,
-    Unreadable,
-)
-from models.sends import (
-    Answer,
-    Call,
-    Outcome,
-    Problem,
-    Submission,
-)
+from models.events import Event, Inbound, Report, Request, Unreadable
+from models.sends import Answer, Call, Outcome, Problem, Submission
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
 from receiver.providers import (

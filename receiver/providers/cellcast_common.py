@@ -4,12 +4,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterator
 
-from models.sends import (
-    Call,
-    OutgoingMedia,
-    Problem,
-    Submission,
-)
+from models.sends import Call, OutgoingMedia, Problem, Submission
 from receiver.config import ChannelSettings
 from receiver.providers import checks, multipart, reading
 from receiver.providers.base import Provider

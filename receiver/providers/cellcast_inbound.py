@@ -35,7 +35,7 @@ Fields = Mapping[str, Any]
 
 
 def is_inbound(fields: Fields, channel: ChannelSettings) -> bool:
-    """Whether *fields* are those of a person's message; a report names a ``recipient`` instead."""
+    """Returns whether *fields* are those of a person's message; a report names a ``recipient`` instead."""
     own = named.own_names(channel)
     return "recipient" not in fields and any(
         value is not None

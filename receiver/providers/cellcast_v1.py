@@ -10,22 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from models.errors import ErrorClass
-from models.events import (
-    Event,
-    Inbound,
-    Report,
-    Request,
-    Unreadable,
-)
-from models.sends import (
-    Answer,
-    Call,
-    Fate,
-    Outcome,
-    OutgoingMedia,
-    Problem,
-    Submission,
-)
+from models.events import Event, Inbound, Report, Request, Unreadable
+from models.sends import Answer, Call, Fate, Outcome, OutgoingMedia, Problem, Submission
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings
 from receiver.providers import answers, batch, cellcast_v1_request, checks, links, multipart, named, reading

@@ -23,15 +23,7 @@ from models.events import (
     TemplateState,
     Unreadable,
 )
-from models.sends import (
-    Answer,
-    Call,
-    Fate,
-    Hosted,
-    Outcome,
-    Problem,
-    Submission,
-)
+from models.sends import Answer, Call, Fate, Hosted, Outcome, Problem, Submission
 from models.status import FAILURES, Status
 from receiver.config import ChannelSettings
 from receiver.providers import answers, reading, sinch_mms_codes, sinch_mms_request, sinch_mms_slides

@@ -79,7 +79,7 @@ def problems(submission: Submission, channel: ChannelSettings, *, looks: bool) -
 
 
 def advice(submission: Submission) -> Iterator[Problem]:
-    """What the carrier's page advises against, or promises to some accounts and countries only."""
+    """Yields what the carrier's page advises against, or promises to some accounts and countries only."""
     for pointer, what, advised, value in (
         ("/subject", "subject", ADVISED_SUBJECT, submission.subject),
         ("/fallback_text", "fallback text", ADVISED_FALLBACK, submission.fallback_text),

@@ -1,4 +1,4 @@
-"""How a send is laid out on the slides of a Sinch MMS, and what a slide may hold.
+"""The layout of a send on the slides of a Sinch MMS, and what a slide may hold.
 
 https://developers.sinch.com/docs/mms/api-reference/mms; the codes in comments are what the carrier answers
 to a request that breaks the rule (https://developers.sinch.com/docs/mms/api-reference/api-status-codes).
@@ -7,13 +7,7 @@ to a request that breaks the rule (https://developers.sinch.com/docs/mms/api-ref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from models.sends import (
-    Hosted,
-    OutgoingMedia,
-    Problem,
-    Slide,
-    Submission,
-)
+from models.sends import Hosted, OutgoingMedia, Problem, Slide, Submission
 from receiver.providers import checks, reading
 
 CARRIER = "Sinch MMS"
@@ -43,8 +37,8 @@ def laid_out(submission: Submission) -> list[Laid]:
 
 
 def slides(said: str | None, media: Sequence[OutgoingMedia]) -> list[Laid]:
-    """As few slides as keep the order: a picture and a sound that follow each other share one, everything
-    else has its own (E223, E224, E226, E227), and the text stands on the first."""
+    """Returns as few slides as keep the order: a picture and a sound that follow each other share one,
+    everything else has its own (E223, E224, E226, E227), and the text stands on the first."""
     made: list[Laid] = []
     for file in media:
         slot = slot_of(file) or ""

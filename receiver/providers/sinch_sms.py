@@ -12,21 +12,8 @@ from urllib.parse import quote
 import orjson
 
 from models.errors import ErrorClass
-from models.events import (
-    EVERY,
-    Event,
-    Report,
-    Request,
-    Unreadable,
-)
-from models.sends import (
-    Answer,
-    Call,
-    Fate,
-    Outcome,
-    Problem,
-    Submission,
-)
+from models.events import EVERY, Event, Report, Request, Unreadable
+from models.sends import Answer, Call, Fate, Outcome, Problem, Submission
 from models.status import FAILURES, Status
 from receiver.config import ChannelSettings
 from receiver.providers import answers, reading, shape, sinch_signature, sinch_sms_codes, sinch_sms_request

@@ -14,21 +14,8 @@ from typing import Any
 import orjson
 
 from models.errors import ErrorClass
-from models.events import (
-    Event,
-    Inbound,
-    Report,
-    Request,
-    Unreadable,
-)
-from models.sends import (
-    Answer,
-    Call,
-    Fate,
-    Outcome,
-    Problem,
-    Submission,
-)
+from models.events import Event, Inbound, Report, Request, Unreadable
+from models.sends import Answer, Call, Fate, Outcome, Problem, Submission
 from models.status import FAILURES, Status
 from receiver.config import ChannelSettings
 from receiver.phone import international

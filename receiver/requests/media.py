@@ -69,7 +69,7 @@ class MediaWithText(MediaSource):
 
 
 class Slide(Request):
-    """What an MMS shows at once: files, a text, or both."""
+    """A part of an MMS that is shown at once: files, a text, or both."""
 
     media: list[MediaSource] = Field(default=[], max_length=MAX_FILES)
     text: str | None = Field(default=None, min_length=1)

@@ -93,7 +93,7 @@ BEGIN
 END $$;
 
 -- Sends whose number the carrier has chosen, and names in `events`, get it, and the conversation that belongs to it.
--- What goes out of a conversation already stays in that; a number that is foreign to the channel is none of the
+-- A send that goes out of a conversation stays in that; a number that is foreign to the channel is none of the
 -- message's, and one that was redacted stays as it is. The caller holds the locks of the messages.
 CREATE FUNCTION postback.take_numbers(events postback.event_in[], targets uuid[], others jsonb) RETURNS void
 LANGUAGE plpgsql AS $$

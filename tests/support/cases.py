@@ -12,19 +12,8 @@ from uuid import UUID
 
 import pytest
 
-from models.events import (
-    Event,
-    Inbound,
-    Report,
-    Request,
-    TemplateReport,
-)
-from models.sends import (
-    Answer,
-    Call,
-    OutgoingMedia,
-    Submission,
-)
+from models.events import Event, Inbound, Report, Request, TemplateReport
+from models.sends import Answer, Call, OutgoingMedia, Submission
 from receiver.config import ChannelSettings
 from receiver.providers import PROVIDERS
 from receiver.providers.base import Provider

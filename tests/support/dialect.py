@@ -9,13 +9,7 @@ import orjson
 from uuid_utils.compat import uuid7
 
 from models.errors import ErrorClass
-from models.events import (
-    Event,
-    Inbound,
-    Report,
-    Request,
-    Unreadable,
-)
+from models.events import Event, Inbound, Report, Request, Unreadable
 from models.status import FAILURE_BITS, STATUS_BIT, Status
 from receiver.config import ChannelSettings, Settings, settings
 from receiver.ingest import Arrival

@@ -25,7 +25,7 @@ class Error(Shape):
 
 
 class ShownSlide(Shape):
-    """What an MMS shows at once."""
+    """A part of an MMS that is shown at once."""
 
     media: list[UUID] = Field(description="The ids of its files, of those in `media`.")
     text: str | None
@@ -104,7 +104,7 @@ class MessageList(Shape):
 
 
 class Warned(Shape):
-    """What the carrier advises against, in a send that it takes."""
+    """A thing that the carrier advises against, in a send that it takes."""
 
     pointer: str = Field(description="The JSON pointer of the field.")
     detail: str
