@@ -1,7 +1,8 @@
-"""Signs of life: a child's event loop gives one a second, so that its supervisor knows a child that hangs.
+"""Signs of life of a child process: it says when it is ready, and its event loop gives a sign a second, so
+that its supervisor knows a child that hangs.
 
-They go through a pipe. A child that has never given one is not judged: it may be starting, or be a program
-that knows nothing of this.
+The loop's signs go through a pipe. A child that has never given one is not judged: it may be starting, or be
+a program that knows nothing of this.
 """
 
 import asyncio
@@ -47,6 +48,11 @@ async def _give(descriptor: int) -> None:
 def _sign(descriptor: int) -> None:
     with suppress(BlockingIOError):  # nobody has read for a long while
         os.write(descriptor, b".")
+
+
+def ready(address: str) -> None:
+    """Tells the supervisor, or somebody who looks on, that requests are taken at *address*."""
+    print(f"ready {address}", flush=True)
 
 
 class Signs:

@@ -48,7 +48,7 @@ def serve(
     web = [Process(f"web.{number}", worker, ready="ready ") for number in range(1, workers + 1)]
 
     async def on_ready() -> None:
-        print(f"ready http://{host}:{port}", flush=True)
+        life.ready(f"http://{host}:{port}")
 
     async def run() -> None:
         async with life.shown():
@@ -64,4 +64,4 @@ async def _serve(settings: Settings, watch: Watch, server: socket.socket, addres
         alongside(settings, look=SELDOM),
         fetching.alongside(settings),
     ):
-        await run_server(settings, server, lambda: print(f"ready {address}", flush=True))
+        await run_server(settings, server, lambda: life.ready(address))

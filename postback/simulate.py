@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from postback import practice
+from postback import life, practice
 from postback.options import Port
 from postback.start import configured
 from receiver.serve import StartError
@@ -23,7 +23,7 @@ def simulate(
     key = practice.key(settings.data_dir)
 
     def ready(address: str) -> None:
-        print(f"ready {address}", flush=True)
+        life.ready(address)
         if not silent:  # `up` says it where people look, and not into a log
             print(f"key {key}", flush=True)
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from postback import demo, practice
+from postback import demo, life, practice
 from postback.embedded import EmbeddedPostgres
 from postback.options import Host, Port, Workers
 from postback.start import checked, configured, migrated, with_database
@@ -87,7 +87,7 @@ async def _run(
     supervisor = Supervisor(_processes(plan, carrier, environment), alongside=alongside)
 
     async def on_ready() -> None:
-        print(f"ready {plan.address}", flush=True)
+        life.ready(plan.address)
         if plan.demonstrate:
             await demo.run(settings, plan.address, carrier)
         elif carrier:

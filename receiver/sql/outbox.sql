@@ -1,8 +1,7 @@
 -- Reserves queued rows of a channel for up to `calls` calls. Rows of one batch share a call, `per_call` of
 -- them at most; `call` numbers the calls from 1. With a `spacing` between calls, turns are given out no
--- further ahead than a quarter of a second, one after the other over all senders, on database time;
--- They are those of the account, which may have other channels, and takes turns for polls and questions too
--- (`take_call`).
+-- further ahead than a quarter of a second, one after the other over all senders, on database time. They are
+-- turns of the account, which may have other channels, and takes some for polls and questions too (`take_call`).
 -- `turn_in` says how long each has to wait for its own; `claimed_until` tells this claim from any other one.
 CREATE FUNCTION postback.claim(
     the_channel text, calls integer, per_call integer, spacing interval, lease interval, account text DEFAULT NULL
